@@ -1,0 +1,57 @@
+// devargs -> what to start with.  Knows no port and no thread.
+#pragma once
+
+#include "base/result.h"
+#include "lagg/control/config.h"
+#include "net/mac_address.h"
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+/// The keys, for RTE_PMD_REGISTER_PARAM_STRING, which wants a literal.
+#define LAGG_DEVARGS_HELP                                                                          \
+    "policy=<roundrobin|loadbalance|failover|broadcast|none> "                                     \
+    "member=<port name or PCI address> "                                                           \
+    "primary=<member> "                                                                            \
+    "hash=<l2|l3|l4 joined by +> "                                                                 \
+    "symmetric=<0|1> "                                                                             \
+    "seed=<uint32> "                                                                               \
+    "flowid=<0|1> "                                                                                \
+    "stride=<1..65535> "                                                                           \
+    "rx_all=<0|1> "                                                                                \
+    "mac=<unicast address> "                                                                       \
+    "min_links=<0..32> "                                                                           \
+    "up_delay=<ms> "                                                                               \
+    "down_delay=<ms> "                                                                             \
+    "weight=<member>@<1..255> "                                                                    \
+    "failback=<always|better|never>[:<hold ms>] "                                                  \
+    "lsc_poll_period_ms=<1..60000> "                                                               \
+    "queues=<n> "                                                                                  \
+    "offloads=<names joined by +>"
+
+namespace lagg::pmd {
+
+struct start_arguments {
+    lagg::config config;
+    std::vector<std::string> members; // port names or PCI addresses, in the order given, distinct
+    std::optional<net::mac_address> mac;        // unicast
+    std::chrono::milliseconds poll_period{100}; // how often members' links are asked for
+    std::uint16_t queues = 16;                  // offered rx and tx queues while there is no member
+    std::uint64_t rx_offloads = 0;              // offered while there is no member
+    std::uint64_t tx_offloads = 0;
+    bool seed_given =
+        false; // else the caller chooses config.hash.seed: two bonds in series must differ
+};
+
+/// `text`: the devargs of one vdev, key=value between commas, or null.
+/// The error is one line that names the key, the value and what is allowed.  Any thread.
+result<start_arguments, std::string> parse_devargs(char const* text);
+
+/// A PCI address in its long form (0000:03:00.0); any other name as it is.
+std::string canonical_port_name(std::string_view name);
+
+} // namespace lagg::pmd

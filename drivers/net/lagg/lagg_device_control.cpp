@@ -1,0 +1,343 @@
+// Control's side of a lagg port: runs the aggregator, carries its effects out, publishes, reclaims.
+#include "lagg_device.h"
+
+#include "lagg_errno.h"
+#include "lagg_events.h"
+#include "lagg_log.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <numeric>
+
+namespace lagg::pmd {
+
+namespace {
+
+using namespace std::chrono_literals;
+
+/// While something waits for a burst to end: how soon to look again.  Doubles up to the second figure, for a
+/// burst either ends in microseconds or is parked for long.
+constexpr time_point first_rescan = 50us;
+constexpr time_point last_rescan = 10ms;
+
+template<std::size_t N>
+void copy_name(char (&to)[N], std::string const& from) {
+    std::snprintf(to, N, "%s", from.c_str());
+}
+
+rte_pmd_lagg_event_type event_type(effect::member_change change) {
+    switch (change) {
+    case effect::member_change::joined: return RTE_PMD_LAGG_EVENT_MEMBER_JOINED;
+    case effect::member_change::left: return RTE_PMD_LAGG_EVENT_MEMBER_LEFT;
+    case effect::member_change::distributing: return RTE_PMD_LAGG_EVENT_MEMBER_DISTRIBUTING;
+    case effect::member_change::standby: return RTE_PMD_LAGG_EVENT_MEMBER_STANDBY;
+    case effect::member_change::link_up: return RTE_PMD_LAGG_EVENT_MEMBER_LINK_UP;
+    case effect::member_change::link_down: return RTE_PMD_LAGG_EVENT_MEMBER_LINK_DOWN;
+    }
+    return RTE_PMD_LAGG_EVENT_MEMBER_JOINED;
+}
+
+}  // namespace
+
+void device::handle(any_event const& e) {
+    status_stale_ = true;
+    aggregator_.handle(e, now());
+}
+
+request_id device::expect(waiter w) {
+    waiters_.emplace(++last_request_, std::move(w));
+    return last_request_;
+}
+
+time_point device::settle(time_point at) {
+    adopt_awaited();
+    collect_stirred();
+    if (at >= next_poll_) {
+        poll_links(at);
+        next_poll_ = at + args_.poll_period;
+    }
+    if (at >= aggregator_.next_deadline()) {
+        handle(event::tick{});
+    }
+    flush(at);
+
+    if (publisher_.fence_pending()) {
+        publisher_.retry_fence();
+    } else if (publisher_.retired() > 0) {
+        publisher_.scan();
+    }
+    check_quiescence();
+    check_barriers();
+    std::erase_if(retired_queues_, [](auto const& free_it) { return free_it(); });
+    flush(at);
+
+    bool const waiting = publisher_.retired() > 0 || !retired_queues_.empty();
+    rescan_after_ = waiting ? std::clamp(2 * rescan_after_, first_rescan, last_rescan) : time_point{0};
+    time_point next = std::min(next_poll_, aggregator_.next_deadline());
+    if (waiting) {
+        next = std::min(next, at + rescan_after_);
+    }
+    if (closing_ != nullptr) {
+        finish_close();  // may end the object
+    }
+    return next;
+}
+
+void device::flush(time_point at) {
+    effect_list effects;
+    if (aggregator_.flush(at, effects) != errc::ok) {
+        LAGG_LOG(ERR, "%s: out of memory for a snapshot; the change waits", name_.c_str());
+    }
+    // The publication, if any, comes first: what is shown next is what is in force.
+    auto e = effects.begin();
+    if (e != effects.end() && std::holds_alternative<effect::publish>(*e)) {
+        carry_out(std::get<effect::publish>(*e));
+        ++e;
+    }
+    if (status_stale_) {
+        renew_published();
+    }
+    for (; e != effects.end(); ++e) {
+        std::visit([this](auto& one) { carry_out(one); }, *e);
+    }
+}
+
+void device::carry_out(effect::publish& e) {
+    if (auto const rc = publisher_.publish(std::move(e.next)); !rc) {
+        LAGG_LOG(ERR, "%s: out of memory, a snapshot was not published", name_.c_str());
+    }
+    status_stale_ = true;
+}
+
+void device::carry_out(effect::prepare_member const& e) {
+    slots_[e.id] = slot{};
+    slots_[e.id].port = e.port;
+    {
+        std::lock_guard const hold(awaited_mutex_);
+        std::erase(awaited_, std::string(rte_eth_devices[e.port].data->name));
+    }
+    post_to_worker([this, e] { prepare(e.id, e.port); });
+}
+
+void device::carry_out(effect::await_quiescence const& e) {
+    slots_[e.id].awaiting_quiescence = true;
+}
+
+void device::carry_out(effect::release_member const& e) {
+    slots_[e.id].follow_link = false;
+    slots_[e.id].awaiting_quiescence = false;
+    bool const vanished = e.vanished;
+    post_to_worker([this, e, vanished] { release(e.id, e.port, vanished); });
+}
+
+void device::carry_out(effect::complete const& e) {
+    int const rc = e.error == errc::device ? e.device_error : to_errno(e.error);
+    if (!e.text.empty()) {
+        LAGG_LOG(ERR, "%s: %s", name_.c_str(), e.text.c_str());
+    }
+    auto const at = waiters_.find(e.request);
+    if (at == waiters_.end()) {
+        return;
+    }
+    at->second->set_value(rc);
+    waiters_.erase(at);
+}
+
+void device::carry_out(effect::report_link const& e) {
+    if (eth_gone_) {
+        return;
+    }
+    rte_eth_link link{};
+    link.link_status = e.link.up ? RTE_ETH_LINK_UP : RTE_ETH_LINK_DOWN;
+    link.link_duplex = RTE_ETH_LINK_FULL_DUPLEX;
+    link.link_autoneg = RTE_ETH_LINK_AUTONEG;
+    link.link_speed = e.link.up && e.link.speed_mbps == 0 ? RTE_ETH_SPEED_NUM_UNKNOWN : e.link.speed_mbps;
+    rte_eth_linkstatus_set(eth_, &link);
+    rte_eth_dev_callback_process(eth_, RTE_ETH_EVENT_INTR_LSC, nullptr);
+}
+
+void device::carry_out(effect::notify_member const& e) {
+    if (e.change == effect::member_change::left) {
+        slots_[e.id] = slot{};
+    }
+    tell(event_type(e.change), e.port, 0);
+}
+
+void device::tell(rte_pmd_lagg_event_type type, port_id port, int error) {
+    if (callback_ != nullptr) {
+        rte_pmd_lagg_event const e{type, id_, port, error, aggregator_.version()};
+        callback_(&e, callback_arg_);
+    }
+}
+
+void device::adopt_awaited() {
+    std::vector<std::string> names;
+    {
+        std::lock_guard const hold(awaited_mutex_);
+        names = awaited_;
+    }
+    for (auto const& name : names) {
+        std::uint16_t port = 0;
+        if (rte_eth_dev_get_port_by_name(name.c_str(), &port) != 0) {
+            continue;
+        }
+        {
+            std::lock_guard const hold(awaited_mutex_);
+            std::erase(awaited_, name);
+        }
+        if (int const rc = own(port); rc != 0) {
+            LAGG_LOG(ERR, "%s: member=%s: owned by someone else", name_.c_str(), name.c_str());
+            tell(RTE_PMD_LAGG_EVENT_MEMBER_REFUSED, port, rc);
+            continue;
+        }
+        rte_eth_dev_info info{};
+        bool const ring = rte_eth_dev_info_get(port, &info) == 0 && info.driver_name != nullptr
+            && std::strcmp(info.driver_name, "net_ring") == 0;
+        handle(event::add_member{0, port, name, ring});
+    }
+}
+
+void device::collect_stirred() {
+    for (member const& m : std::vector<member>(aggregator_.members())) {
+        auto const what = take_stirred(m.port);
+        if ((what & stirred_removal) != 0) {
+            slots_[m.id].follow_link = false;
+            statistics_.vanish(m.id);
+            handle(event::member_vanished{m.port});
+        } else if ((what & stirred_link) != 0 && slots_[m.id].follow_link) {
+            handle(event::link_changed{m.id, read_link(m.port)});
+        }
+    }
+}
+
+void device::poll_links(time_point) {
+    for (member const& m : std::vector<member>(aggregator_.members())) {
+        if (!slots_[m.id].follow_link) {
+            continue;
+        }
+        link_state const link = read_link(m.port);
+        if (!(link == m.link)) {
+            handle(event::link_changed{m.id, link});
+        }
+    }
+}
+
+bool device::live_contains(port_id port) const {
+    bool found = false;
+    publisher_.for_each_live([&](snapshot const& s) { found = found || contains(s, port); });
+    return found;
+}
+
+void device::check_quiescence() {
+    if (publisher_.fence_pending()) {
+        return;
+    }
+    for (std::size_t i = 0; i < slots_.size(); ++i) {
+        slot& s = slots_[i];
+        if (s.awaiting_quiescence && !live_contains(s.port)) {
+            s.awaiting_quiescence = false;
+            handle(event::member_quiescent{static_cast<member_id>(i)});
+        }
+    }
+}
+
+void device::check_barriers() {
+    if (publisher_.fence_pending()) {
+        return;
+    }
+    std::uint64_t oldest = UINT64_MAX;
+    publisher_.for_each_live([&](snapshot const& s) { oldest = std::min(oldest, s.version); });
+    std::erase_if(barriers_, [&](barrier_wait const& b) {
+        if (oldest < b.version) {
+            return false;
+        }
+        b.done->set_value(0);
+        return true;
+    });
+}
+
+void device::renew_published() {
+    auto next = std::make_shared<published_state>();
+    if (publisher_.newest() != nullptr) {
+        next->snapshot = *publisher_.newest();
+    }
+    fill_status(next->status);
+    status_stale_ = false;
+    std::lock_guard const hold(published_mutex_);
+    published_ = std::move(next);
+}
+
+void device::fill_status(rte_pmd_lagg_status& s) const {
+    config const& c = aggregator_.current_config();
+    snapshot const empty{};
+    snapshot const& view = publisher_.newest() != nullptr ? *publisher_.newest() : empty;
+    s.version = view.version;
+    s.policy = static_cast<rte_pmd_lagg_policy>(c.policy);
+    s.failback = static_cast<rte_pmd_lagg_failback>(c.failback);
+    s.failback_hold_ms = static_cast<std::uint32_t>(c.failback_hold.count());
+    s.hash_fields = (c.hash.l2 ? RTE_PMD_LAGG_HASH_L2 : 0U) | (c.hash.l3 ? RTE_PMD_LAGG_HASH_L3 : 0U)
+        | (c.hash.l4 ? RTE_PMD_LAGG_HASH_L4 : 0U);
+    s.symmetric = c.hash.symmetric;
+    s.flowid = c.hash.use_flowid;
+    s.seed = c.hash.seed;
+    s.rx_all = c.rx_all;
+    s.started = view.run != run_state::stopped;
+    s.admin_up = view.run != run_state::admin_down;
+    s.link_up = aggregator_.link().up;
+    s.link_speed_mbps = aggregator_.link().speed_mbps;
+    s.stride = c.stride;
+    s.min_links = c.min_links;
+    s.up_delay_ms = static_cast<std::uint32_t>(c.up_delay.count());
+    s.down_delay_ms = static_cast<std::uint32_t>(c.down_delay.count());
+    copy_name(s.primary, c.primary);
+    s.live_snapshots = static_cast<std::uint32_t>(publisher_.live());
+    s.pins = static_cast<std::uint32_t>(publisher_.holders());
+    s.fence = epoch::to_string(fence().kind());
+
+    std::array<std::uint8_t, max_members> index_of;
+    index_of.fill(UINT8_MAX);
+    for (member const& m : aggregator_.members()) {
+        index_of[m.id] = static_cast<std::uint8_t>(s.nb_members);
+        auto& out = s.members[s.nb_members++];
+        out.port = m.port;
+        copy_name(out.name, m.name);
+        out.phase = to_string(m.phase).data();
+        out.link_up = m.link.up;
+        out.usable = m.usable;
+        out.collecting = m.collecting;
+        out.distributing = m.distributing;
+        out.primary = m.name == c.primary;
+        out.promiscuous_for_us = m.filter;
+        out.speed_mbps = m.link.speed_mbps;
+        out.weight = aggregator_.weight_of(m);
+    }
+    for (std::size_t b = 0; b < bucket_count; ++b) {
+        s.bucket[b] = UINT8_MAX;
+        if (view.policy != policy::loadbalance && view.policy != policy::lacp) {
+            continue;
+        }
+        if (view.distributing.empty()) {
+            continue;
+        }
+        auto const owner = view.how == spread::by_flow ? view.distributing[view.bucket[b]].id
+                                                       : view.distributing[0].id;
+        s.bucket[b] = index_of[owner];
+        if (s.bucket[b] != UINT8_MAX) {
+            ++s.members[s.bucket[b]].buckets;
+        }
+    }
+}
+
+void device::finish_close() {
+    if (!aggregator_.members().empty() || !retired_queues_.empty() || publisher_.retired() > 0) {
+        return;
+    }
+    auto const done = closing_;
+    stop_serving(*this);
+    delete this;
+    done->set_value(0);
+}
+
+}  // namespace lagg::pmd

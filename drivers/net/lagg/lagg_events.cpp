@@ -1,0 +1,73 @@
+#include "lagg_events.h"
+
+#include "lagg_device.h"
+#include "lagg_log.h"
+#include "lagg_threads.h"
+
+#include <rte_dev.h>
+#include <rte_ethdev.h>
+
+#include <array>
+#include <atomic>
+#include <cerrno>
+#include <sched.h>
+
+namespace lagg::pmd {
+
+namespace {
+
+std::array<std::atomic<std::uint32_t>, RTE_MAX_ETHPORTS> stirred{};
+
+void stir(port_id port, std::uint32_t what) {
+    stirred[port].fetch_or(what, std::memory_order_release);  // [stir] -> take_stirred()
+    wake_control();
+}
+
+int on_event(std::uint16_t port, rte_eth_event_type type, void* /*arg*/, void* /*result*/) {
+    switch (type) {
+    case RTE_ETH_EVENT_INTR_LSC: stir(port, stirred_link); break;
+    case RTE_ETH_EVENT_INTR_RMV:
+    case RTE_ETH_EVENT_DESTROY: stir(port, stirred_removal); break;
+    case RTE_ETH_EVENT_NEW: device::port_appeared(port); break;
+    default: break;
+    }
+    return 0;
+}
+
+constexpr std::array watched{RTE_ETH_EVENT_INTR_LSC, RTE_ETH_EVENT_INTR_RMV, RTE_ETH_EVENT_DESTROY,
+    RTE_ETH_EVENT_NEW};
+
+void unwatch(rte_eth_event_type type) {
+    // -EAGAIN while the callback runs on another thread: it never waits, so it ends soon.
+    while (rte_eth_dev_callback_unregister(RTE_ETH_ALL, type, on_event, nullptr) == -EAGAIN) {
+        sched_yield();
+    }
+}
+
+}  // namespace
+
+int watch_ethdev_events() {
+    for (rte_eth_event_type const type : watched) {
+        int const rc = rte_eth_dev_callback_register(RTE_ETH_ALL, type, on_event, nullptr);
+        if (rc != 0) {
+            unwatch_ethdev_events();
+            return rc;
+        }
+    }
+    return 0;
+}
+
+void unwatch_ethdev_events() {
+    for (rte_eth_event_type const type : watched) {
+        unwatch(type);
+    }
+}
+
+std::uint32_t take_stirred(port_id port) {
+    if (stirred[port].load(std::memory_order_relaxed) == 0) {  // [stir] relaxed: the exchange synchronises
+        return 0;
+    }
+    return stirred[port].exchange(0, std::memory_order_acquire);  // [stir] <- stir()
+}
+
+}  // namespace lagg::pmd

@@ -1,0 +1,80 @@
+// Everything that is done to a member's ethdev outside a burst: prepare, change, drain, give back.
+// Worker thread only, except where a function says otherwise.  Decides nothing.
+#pragma once
+
+#include "lagg/types.h"
+#include "lagg_queue.h"
+#include "lagg_settings.h"
+
+#include <rte_ethdev.h>
+
+#include <string>
+#include <vector>
+
+namespace lagg::pmd {
+
+/// Asks the device itself (its link_update op), not ethdev's cache; the kernel's word for ports with an
+/// if_index is the caller's business.  Control thread, while the member is present and the port started.
+link_state read_link(port_id port);
+
+class member_port {
+public:
+    member_port(port_id port, member_id id) : port_(port), id_(id) {}
+
+    port_id port() const noexcept { return port_; }
+    member_id id() const noexcept { return id_; }
+    /// It cannot take our address, or not all of them, and is promiscuous instead.
+    bool filter() const noexcept { return filter_; }
+    bool running() const noexcept { return running_; }
+
+    /// First contact: remembers what the port is like, so that give_back() can restore it, and refuses with a
+    /// logged reason and -EINVAL what can never work: fewer queues, an offload or MTU that it lacks.
+    int adopt(port_settings const& s);
+
+    /// Configures and starts it for `s`; what fails undoes what was done.  -errno, logged with the call's name.
+    int start(port_settings const& s);
+    /// Stops it.  No live snapshot contains it.
+    void stop();
+    /// The device is gone: nothing is asked of it from here on.
+    void vanish();
+
+    /// After quiescence, before stop(): lets its tx rings run empty (bounded), moves what its rx rings hold to
+    /// the stashes of `rx` when `keep`, else frees it.
+    void drain(rx_queue* const* rx, std::uint16_t rx_count, std::uint16_t tx_count, bool keep);
+
+    /// Address, promiscuity and MTU as found.  Stopped before.
+    void give_back();
+
+    // A running member follows a change of one setting; 0 or -errno, unchanged on error.
+    int follow_macs(port_settings const& s);
+    int follow_promiscuous(port_settings const& s);
+    int follow_allmulticast(port_settings const& s);
+    int follow_multicast(port_settings const& s);
+    int follow_mtu(port_settings const& s);
+
+private:
+    int check(port_settings const& s, rte_eth_dev_info const& info) const;
+    int configure(port_settings const& s);
+    int set_up_queues(port_settings const& s, rte_eth_dev_info const& info);
+    int replay(port_settings const& s);
+    bool take_address(net::mac_address const& mac);
+    bool take_more_addresses(std::vector<net::mac_address> const& wanted);
+    void drain_tx(std::uint16_t tx_count);
+    void drain_rx(rx_queue& to, std::uint16_t queue, bool keep);
+
+    port_id port_;
+    member_id id_;
+    bool running_ = false;
+    bool filter_ = false;
+    bool multicast_by_all_ = false;  // it keeps no list: all multicast while there is one
+    std::vector<net::mac_address> extra_macs_;
+    rte_ether_addr own_mac_{};
+    std::uint16_t own_mtu_ = 0;
+    bool was_promiscuous_ = false;
+    bool was_allmulticast_ = false;
+};
+
+/// "name (port n)" for log lines.
+std::string describe(port_id port);
+
+}  // namespace lagg::pmd

@@ -1,0 +1,44 @@
+#include "lagg_removal.h"
+
+#include "lagg_log.h"
+
+#include <rte_dev.h>
+#include <rte_errno.h>
+#include <rte_ethdev.h>
+
+#include <string>
+#include <thread>
+
+namespace lagg::pmd {
+
+namespace {
+
+void discard(port_id port, std::string const& name) {
+    std::uint16_t present = 0;
+    if (rte_eth_dev_get_port_by_name(name.c_str(), &present) != 0 || present != port) {
+        return;  // somebody closed it meanwhile
+    }
+    rte_eth_dev_info info{};
+    rte_device* const device = rte_eth_dev_info_get(port, &info) == 0 ? info.device : nullptr;
+    static_cast<void>(rte_eth_dev_stop(port));
+    static_cast<void>(rte_eth_dev_close(port));
+    if (device == nullptr) {
+        return;
+    }
+    if (int const rc = rte_dev_remove(device); rc != 0) {
+        LAGG_LOG(WARNING, "removed port %s: its device stays on the bus: %s", name.c_str(),
+            rte_strerror(-rc));
+    }
+}
+
+}  // namespace
+
+void discard_port(port_id port) {
+    char name[RTE_ETH_NAME_MAX_LEN] = "";
+    if (rte_eth_dev_get_name_by_port(port, name) != 0) {
+        return;
+    }
+    std::thread([port, kept = std::string(name)] { discard(port, kept); }).detach();
+}
+
+}  // namespace lagg::pmd

@@ -1,0 +1,333 @@
+// The control and the worker thread: mailboxes, the wake-up, the timer.  Knows nothing of what is posted.
+#include "lagg_threads.h"
+
+#include "lagg_compat.h"
+#include "lagg_events.h"
+#include "lagg_log.h"
+#include "lagg_queue.h"
+
+#include <rte_interrupts.h>
+#include <rte_lcore.h>
+
+#include <oneapi/tbb/concurrent_queue.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <condition_variable>
+#include <ctime>
+#include <future>
+#include <mutex>
+#include <new>
+#include <vector>
+
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+namespace lagg::pmd {
+
+namespace {
+
+using job = std::function<void()>;
+
+/// A job must not take a thread down with it: the one thing that can throw here is memory.
+void run_guarded(job const& j, char const* where) {
+    try {
+        j();
+    } catch (std::bad_alloc const&) {
+        LAGG_LOG(ERR, "%s: out of memory, a job was given up", where);
+    }
+}
+
+thread_local char const* role = "";
+constexpr char control_role[] = "lagg-control";
+constexpr char worker_role[] = "lagg-worker";
+
+class worker {
+public:
+    void post(job j) {
+        {
+            std::lock_guard const hold(mutex_);
+            jobs_.push(std::move(j));
+        }
+        ready_.notify_one();
+    }
+
+    void run() {
+        role = worker_role;
+        for (;;) {
+            job next;
+            {
+                std::unique_lock hold(mutex_);
+                ready_.wait(hold, [&] { return quit_ || !jobs_.empty(); });
+                if (!jobs_.try_pop(next)) {
+                    return;
+                }
+            }
+            run_guarded(next, worker_role);
+        }
+    }
+
+    /// Ends run() when what was posted is done.
+    void quit() {
+        {
+            std::lock_guard const hold(mutex_);
+            quit_ = true;
+        }
+        ready_.notify_one();
+    }
+
+private:
+    std::mutex mutex_;
+    std::condition_variable ready_;
+    tbb::concurrent_queue<job> jobs_;
+    bool quit_ = false;
+};
+
+class control {
+public:
+    ~control() {
+        for (int const fd : {poll_fd_, wake_fd_, timer_fd_}) {
+            if (fd >= 0) {
+                close(fd);
+            }
+        }
+    }
+
+    int open() {
+        poll_fd_ = epoll_create1(EPOLL_CLOEXEC);
+        wake_fd_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        timer_fd_ = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+        if (poll_fd_ < 0 || wake_fd_ < 0 || timer_fd_ < 0) {
+            return -errno;
+        }
+        for (int const fd : {wake_fd_, timer_fd_}) {
+            epoll_event e{};
+            e.events = EPOLLIN;
+            e.data.fd = fd;
+            if (epoll_ctl(poll_fd_, EPOLL_CTL_ADD, fd, &e) != 0) {
+                return -errno;
+            }
+        }
+        return 0;
+    }
+
+    void post(job j) {
+        jobs_.push(std::move(j));
+        wake();
+    }
+
+    void wake() {
+        std::uint64_t const one = 1;
+        // The counter cannot overflow, so the write cannot fail but by EAGAIN, when it is awake anyway.
+        [[maybe_unused]] auto const written = write(wake_fd_, &one, sizeof one);
+    }
+
+    void run() {
+        role = control_role;
+        while (!quit_) {
+            wait();
+            run_jobs();
+            settle_all();
+        }
+        run_jobs();
+    }
+
+    void quit() {
+        post([this] { quit_ = true; });
+    }
+
+    std::vector<served*> serving;
+
+private:
+    void wait() {
+        epoll_event events[4];
+        int const n = epoll_wait(poll_fd_, events, 4, -1);
+        for (int i = 0; i < n; ++i) {
+            std::uint64_t count = 0;
+            [[maybe_unused]] auto const got = read(events[i].data.fd, &count, sizeof count);
+        }
+    }
+
+    void run_jobs() {
+        job next;
+        while (jobs_.try_pop(next)) {
+            run_guarded(next, control_role);
+        }
+    }
+
+    void settle_all() {
+        time_point at = never;
+        // By index: a port may leave the list from inside its own settle().
+        for (std::size_t i = serving.size(); i-- > 0;) {
+            if (i < serving.size()) {
+                at = std::min(at, serving[i]->settle(now()));
+            }
+        }
+        arm(at);
+    }
+
+    void arm(time_point at) {
+        itimerspec when{};
+        if (at != never) {
+            auto const ns = std::max<std::int64_t>(at.count(), 1);
+            when.it_value.tv_sec = ns / 1'000'000'000;
+            when.it_value.tv_nsec = ns % 1'000'000'000;
+        }
+        timerfd_settime(timer_fd_, TFD_TIMER_ABSTIME, &when, nullptr);
+    }
+
+    int poll_fd_ = -1;
+    int wake_fd_ = -1;
+    int timer_fd_ = -1;
+    bool quit_ = false;
+    tbb::concurrent_queue<job> jobs_;
+};
+
+/// All that exists while there is a lagg port.
+struct process {
+    lagg::pmd::control control;
+    lagg::pmd::worker worker;
+    epoch::control_fence fence{epoch::choose_fence()};
+    control_thread_handle control_thread{};
+    control_thread_handle worker_thread{};
+};
+
+std::mutex start_mutex;  // guards `users` and the life of `self`
+unsigned users = 0;
+std::atomic<process*> self{nullptr};
+
+process& running() {
+    return *self.load(std::memory_order_acquire);  // [threads] <- acquire()
+}
+
+template<class Post>
+int call(Post post, std::function<int()> const& work) {
+    std::promise<int> done;
+    auto result = done.get_future();
+    post([&done, &work] {
+        try {
+            done.set_value(work());
+        } catch (std::bad_alloc const&) {
+            done.set_value(-ENOMEM);
+        }
+    });
+    return result.get();
+}
+
+}  // namespace
+
+thread_local bool inside_burst = false;
+
+int threads::acquire() {
+    std::lock_guard const hold(start_mutex);
+    if (users > 0) {
+        ++users;
+        return 0;
+    }
+    std::unique_ptr<process> p(new (std::nothrow) process);
+    if (p == nullptr) {
+        return -ENOMEM;
+    }
+    int rc = p->control.open();
+    if (rc != 0) {
+        return rc;
+    }
+    rc = start_control_thread(p->worker_thread, worker_role, [](void* arg) {
+        static_cast<process*>(arg)->worker.run();
+    }, p.get());
+    if (rc != 0) {
+        return rc;
+    }
+    self.store(p.get(), std::memory_order_release);  // [threads] -> running()
+    rc = start_control_thread(p->control_thread, control_role, [](void* arg) {
+        static_cast<process*>(arg)->control.run();
+    }, p.get());
+    if (rc == 0) {
+        rc = watch_ethdev_events();
+        if (rc != 0) {
+            p->control.quit();
+            join_control_thread(p->control_thread);
+        }
+    }
+    if (rc != 0) {
+        p->worker.quit();
+        join_control_thread(p->worker_thread);
+        self.store(nullptr, std::memory_order_release);  // [threads] -> running()
+        return rc;
+    }
+    static_cast<void>(p.release());
+    users = 1;
+    return 0;
+}
+
+void threads::release() {
+    std::lock_guard const hold(start_mutex);
+    if (--users > 0) {
+        return;
+    }
+    unwatch_ethdev_events();
+    process* const p = &running();
+    p->worker.quit();
+    join_control_thread(p->worker_thread);
+    p->control.quit();
+    join_control_thread(p->control_thread);
+    self.store(nullptr, std::memory_order_release);  // [threads] -> running()
+    delete p;
+}
+
+void post_to_control(job j) {
+    running().control.post(std::move(j));
+}
+
+void wake_control() {
+    if (process* const p = self.load(std::memory_order_acquire); p != nullptr) {  // [threads] <- acquire()
+        p->control.wake();
+    }
+}
+
+void post_to_worker(job j) {
+    running().worker.post(std::move(j));
+}
+
+int call_control(std::function<int()> j) {
+    return call(post_to_control, std::move(j));
+}
+
+int call_worker(std::function<int()> j) {
+    return call(post_to_worker, std::move(j));
+}
+
+bool on_control() {
+    return role == control_role;
+}
+
+bool on_worker() {
+    return role == worker_role;
+}
+
+bool may_wait() {
+    return !on_control() && !on_worker() && !inside_burst && rte_thread_is_intr() == 0;
+}
+
+void serve(served& s) {
+    running().control.serving.push_back(&s);
+}
+
+void stop_serving(served& s) {
+    std::erase(running().control.serving, &s);
+}
+
+epoch::control_fence& fence() {
+    return running().fence;
+}
+
+time_point now() {
+    timespec t{};
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return std::chrono::seconds{t.tv_sec} + std::chrono::nanoseconds{t.tv_nsec};
+}
+
+}  // namespace lagg::pmd

@@ -1,0 +1,405 @@
+// The transmit burst: one snapshot, one switch on its spread, straight loops.  A frame that a
+// member refuses goes back to the caller; nothing is dropped here but copies in to_all, and those
+// are counted. Burst side: knows neither lagg/control nor lacp.
+#include "lagg_burst.h"
+#include "lagg_mbuf.h"
+#include "lagg_queue.h"
+
+#include "lagg/datapath/distributor.h"
+#include "lagg/datapath/transmit_plan.h"
+#include "net/flow_hash.h"
+
+#include <rte_errno.h>
+
+#include <algorithm>
+#include <bit>
+#include <cassert>
+#include <cerrno>
+#include <cstddef>
+#include <span>
+
+namespace lagg::pmd {
+
+// Out of line, and named: all that a burst may do with an atomic read-modify-write, or through
+// ethdev.
+
+[[gnu::noinline]] std::uint16_t slow_send(std::uint16_t port, std::uint16_t queue,
+                                          rte_mbuf** frames, std::uint16_t count) noexcept {
+    inside_burst = true;
+    std::uint16_t const n = rte_eth_tx_burst(port, queue, frames, count);
+    inside_burst = false;
+    return n;
+}
+
+namespace {
+
+/// `references` more for every segment of each frame.
+[[gnu::noinline]] void slow_share(rte_mbuf* const* frames, std::size_t count,
+                                  std::int16_t references) noexcept {
+    for (std::size_t i = 0; i < count; ++i) {
+        for (rte_mbuf* segment = frames[i]; segment != nullptr; segment = segment->next) {
+            rte_mbuf_refcnt_update(segment, references);
+        }
+    }
+}
+
+/// One reference less for each frame; the last one frees it.
+[[gnu::noinline]] void slow_drop(rte_mbuf* const* frames, std::size_t count) noexcept {
+    for (std::size_t i = 0; i < count; ++i) {
+        rte_pktmbuf_free(frames[i]);
+    }
+}
+
+/// The pool for a copy of a frame, or null: one whose mbufs have a buffer of their own.
+rte_mempool* pool_for_copy(rte_mbuf const& frame) noexcept {
+    rte_mempool* const pool = RTE_MBUF_CLONED(&frame)
+                                  ? rte_mbuf_from_indirect(const_cast<rte_mbuf*>(&frame))->pool
+                                  : frame.pool;
+    return rte_pktmbuf_data_room_size(pool) > RTE_PKTMBUF_HEADROOM ? pool : nullptr;
+}
+
+/// Copies that share nothing with their frames; stops at the first that cannot be had.
+[[gnu::noinline]] std::size_t slow_copy(rte_mbuf* const* frames, std::size_t count,
+                                        rte_mbuf** copies) noexcept {
+    for (std::size_t i = 0; i < count; ++i) {
+        rte_mempool* const pool = pool_for_copy(*frames[i]);
+        copies[i] = pool == nullptr ? nullptr : rte_pktmbuf_copy(frames[i], pool, 0, UINT32_MAX);
+        if (copies[i] == nullptr) {
+            return i;
+        }
+    }
+    return count;
+}
+
+counter& drops(tx_queue& q, drop_reason why) noexcept {
+    return q.stats.drops[static_cast<std::size_t>(why)];
+}
+
+/// How many leading frames the member's prepare passes.
+std::uint16_t prepare(snapshot const& s, tx_queue const& q, distributing_member const& m,
+                      rte_mbuf** frames, std::uint16_t count) noexcept {
+    return s.tx_prepare ? rte_eth_tx_prepare(m.port, q.queue_id, frames, count) : count;
+}
+
+/// Returns n: frames [0, n) are the member's.
+std::uint16_t give(snapshot const& s, tx_queue& q, distributing_member const& m, rte_mbuf** frames,
+                   std::uint16_t count) noexcept {
+    std::uint16_t const sound = prepare(s, q, m, frames, count);
+    std::uint16_t const taken = send(m.port, q.queue_id, frames, sound);
+    q.stats.member_packets[m.id].add(taken);
+    return taken;
+}
+
+// --- to one of several
+// ----------------------------------------------------------------------------
+
+/// Sends a burst chunk by chunk as `deal` plans it, one member burst per member and chunk.
+/// A member that refused gets nothing more of this burst: a later frame of a flow must not pass an
+/// earlier one that the caller will try again.
+template<class Deal>
+std::uint16_t send_planned(tx_queue& q, snapshot const& s, rte_mbuf** frames, std::uint16_t count,
+                           Deal deal) noexcept {
+    distributing_member const* const members = s.distributing.begin();
+    auto const member_count = static_cast<std::uint8_t>(s.distributing.size());
+    std::uint32_t refusing = 0; // bit m: member m
+    static_assert(max_members <= 32);
+    leftovers<rte_mbuf*> left(frames);
+
+    for (std::size_t at = 0; at < count; at += chunk_size) {
+        rte_mbuf** const chunk = frames + at;
+        std::size_t const n = std::min(chunk_size, count - at);
+        transmit_plan plan;
+        deal(chunk, n, plan);
+
+        frame_set refused = 0;
+        for (std::uint8_t m = 0; m < member_count; ++m) {
+            frame_set const share = plan.frames_of(m, n);
+            if (share == 0) {
+                continue;
+            }
+            if ((refusing >> m & 1U) != 0) [[unlikely]] {
+                refused |= share;
+                continue;
+            }
+            rte_mbuf* group[chunk_size];
+            auto const size = static_cast<std::uint16_t>(gather(chunk, share, group));
+            std::uint16_t const taken = give(s, q, members[m], group, size);
+            if (taken < size) [[unlikely]] {
+                refusing |= 1U << m;
+                frame_set const rest = without_first(share, taken);
+                put_back(chunk, rest, group + taken);
+                refused |= rest;
+            }
+        }
+        left.keep(at, refused);
+    }
+    return static_cast<std::uint16_t>(left.finish(count));
+}
+
+std::uint16_t in_turn(tx_queue& q, snapshot const& s, rte_mbuf** frames,
+                      std::uint16_t count) noexcept {
+    auto const members = static_cast<std::uint32_t>(s.distributing.size());
+    return send_planned(q, s, frames, count,
+                        [&](rte_mbuf* const*, std::size_t n, transmit_plan& plan) {
+                            deal_in_turn(q.turn, members, s.stride, n, plan);
+                        });
+}
+
+/// hashes[i] of frames[i], by the NIC's hash where the rule wants it and the frame has it.
+/// `count`: at most chunk_size.
+void hash_frames(net::hash_rule const& rule, rte_mbuf* const* frames, std::size_t count,
+                 std::uint32_t* hashes) noexcept {
+    net::frame_view views[chunk_size];
+    if (!rule.use_flowid) {
+        for (std::size_t i = 0; i < count; ++i) {
+            views[i] = view_of(*frames[i]);
+            rte_prefetch0(views[i].data);
+        }
+        net::flow_hash_burst(rule, std::span(views, count), hashes);
+        return;
+    }
+
+    std::uint8_t parsed[chunk_size]; // which frames the views belong to
+    std::size_t n = 0;
+    for (std::size_t i = 0; i < count; ++i) {
+        rte_mbuf const& frame = *frames[i];
+        if (has_flow_id(frame)) {
+            hashes[i] = net::mix_flowid(frame.hash.rss, rule.seed);
+        } else {
+            views[n] = view_of(frame);
+            parsed[n++] = static_cast<std::uint8_t>(i);
+        }
+    }
+    std::uint32_t found[chunk_size];
+    net::flow_hash_burst(rule, std::span(views, n), found);
+    for (std::size_t i = 0; i < n; ++i) {
+        hashes[parsed[i]] = found[i];
+    }
+}
+
+std::uint16_t by_flow(tx_queue& q, snapshot const& s, rte_mbuf** frames,
+                      std::uint16_t count) noexcept {
+    return send_planned(q, s, frames, count,
+                        [&](rte_mbuf* const* chunk, std::size_t n, transmit_plan& plan) {
+                            std::uint32_t hashes[chunk_size];
+                            hash_frames(s.hash, chunk, n, hashes);
+                            deal_by_flow(s, hashes, n, plan);
+                        });
+}
+
+// --- to all
+// ---------------------------------------------------------------------------------------
+
+/// What a member was offered of a chunk, and what it took.
+struct offer {
+    std::uint16_t sendable = 0; // frames [0, sendable) were copied for it, and sound
+    std::uint16_t taken = 0;
+    bool no_memory = false; // the frame after the sendable ones could not be copied
+};
+
+/// Offers deep copies to a member.  Those it refuses are gone: the frames themselves are still
+/// here.
+offer offer_copies(tx_queue& q, snapshot const& s, distributing_member const& m,
+                   rte_mbuf* const* frames, std::uint16_t count) noexcept {
+    rte_mbuf* copies[chunk_size];
+    auto const made = static_cast<std::uint16_t>(slow_copy(frames, count, copies));
+    offer o;
+    o.sendable = made;
+    o.no_memory = made < count;
+    o.taken = give(s, q, m, copies, made);
+    if (o.taken < made) {
+        slow_drop(copies + o.taken, made - o.taken);
+    }
+    return o;
+}
+
+/// Counts the copies that `o` lacks of the frames [0, best) that somebody took.
+void count_missing(tx_queue& q, offer const& o, std::uint16_t best) noexcept {
+    std::uint16_t const reachable = o.no_memory ? std::min(o.sendable, best) : best;
+    if (o.taken < reachable) {
+        drops(q, drop_reason::tx_copy_refused).add(reachable - o.taken);
+    }
+    if (reachable < best) {
+        drops(q, drop_reason::tx_copy_no_memory).add(best - reachable);
+    }
+}
+
+/// One chunk, at most chunk_size frames.  A frame has a reference for each member that shares it; a
+/// member that hands frames on gets deep copies instead, made before a frame leaves us.  Should all
+/// members be of that kind, one of them may as well have the frames themselves.
+std::uint16_t chunk_to_all(tx_queue& q, snapshot const& s, rte_mbuf** frames,
+                           std::uint16_t count) noexcept {
+    distributing_member const* const members = s.distributing.begin();
+    std::size_t const member_count = s.distributing.size();
+    std::uint32_t sharing = 0; // bit m: member m
+    for (std::size_t m = 0; m < member_count; ++m) {
+        sharing |= static_cast<std::uint32_t>(!members[m].hands_on) << m;
+    }
+    sharing = sharing == 0 ? 1 : sharing;
+    auto const more = static_cast<std::int16_t>(std::popcount(sharing) - 1);
+
+    std::array<offer, max_members> offers;
+    std::uint16_t best = 0; // frames [0, best) were taken by somebody
+    for (std::size_t m = 0; m < member_count; ++m) {
+        if ((sharing >> m & 1U) == 0) {
+            offers[m] = offer_copies(q, s, members[m], frames, count);
+            best = std::max(best, offers[m].taken);
+        } else {
+            // before any of them sends: what prepare writes, it must not write under a NIC's eyes
+            offers[m].sendable = prepare(s, q, members[m], frames, count);
+        }
+    }
+
+    if (more > 0) {
+        slow_share(frames, count, more);
+    }
+    for (std::size_t m = 0; m < member_count; ++m) {
+        if ((sharing >> m & 1U) != 0) {
+            rte_mbuf* group[chunk_size]; // a driver may write to the array; others still need it
+            std::copy_n(frames, count, group);
+            offer& o = offers[m];
+            o.taken = send(members[m].port, q.queue_id, group, o.sendable);
+            q.stats.member_packets[members[m].id].add(o.taken);
+            best = std::max(best, o.taken);
+        }
+    }
+
+    for (std::size_t m = 0; m < member_count; ++m) {
+        if (offers[m].taken < best) [[unlikely]] {
+            count_missing(q, offers[m], best);
+            if ((sharing >> m & 1U) != 0) {
+                slow_drop(frames + offers[m].taken, best - offers[m].taken);
+            }
+        }
+    }
+    if (best < count && more > 0) [[unlikely]] {
+        slow_share(frames + best, count - best, static_cast<std::int16_t>(-more));
+    }
+    return best;
+}
+
+/// A member that refused is tried again with the next chunk: the copies it missed are dropped, so
+/// nothing that comes later can pass them.  What no member took ends the burst.
+std::uint16_t to_all(tx_queue& q, snapshot const& s, rte_mbuf** frames,
+                     std::uint16_t count) noexcept {
+    std::size_t taken = 0;
+    while (taken < count) {
+        auto const n = static_cast<std::uint16_t>(std::min(chunk_size, count - taken));
+        std::uint16_t const best = chunk_to_all(q, s, frames + taken, n);
+        taken += best;
+        if (best < n) {
+            break;
+        }
+    }
+    return static_cast<std::uint16_t>(taken);
+}
+
+void count_burst(tx_queue& q, std::uint16_t taken, std::uint16_t count) noexcept {
+    q.stats.packets.add(taken);
+    if (taken < count) [[unlikely]] {
+        q.stats.given_back.add(count - taken);
+    }
+}
+
+// --- checks
+// ---------------------------------------------------------------------------------------
+
+/// Whether the chain of segments is what the first one says.
+bool chain_is_sound(rte_mbuf const& frame) noexcept {
+    std::uint32_t length = 0;
+    std::uint32_t segments = 0;
+    for (rte_mbuf const* s = &frame; s != nullptr && segments <= frame.nb_segs; s = s->next) {
+        length += s->data_len;
+        ++segments;
+    }
+    return segments == frame.nb_segs && length == frame.pkt_len && length > 0;
+}
+
+/// Whether the headers that offloads are to work on lie within the frame.
+bool headers_fit(rte_mbuf const& frame) noexcept {
+    std::uint64_t const wanted = frame.ol_flags & RTE_MBUF_F_TX_OFFLOAD_MASK;
+    std::uint32_t headers = 0;
+    if ((wanted & (RTE_MBUF_F_TX_IP_CKSUM | RTE_MBUF_F_TX_L4_MASK | RTE_MBUF_F_TX_TCP_SEG |
+                   RTE_MBUF_F_TX_UDP_SEG)) != 0) {
+        headers = static_cast<std::uint32_t>(frame.l2_len) + frame.l3_len;
+    }
+    if ((wanted & (RTE_MBUF_F_TX_TCP_SEG | RTE_MBUF_F_TX_UDP_SEG)) != 0) {
+        headers += frame.l4_len;
+    }
+    if ((wanted & (RTE_MBUF_F_TX_OUTER_IP_CKSUM | RTE_MBUF_F_TX_OUTER_UDP_CKSUM |
+                   RTE_MBUF_F_TX_TUNNEL_MASK)) != 0) {
+        headers += static_cast<std::uint32_t>(frame.outer_l2_len) + frame.outer_l3_len;
+    }
+    return headers <= frame.pkt_len;
+}
+
+} // namespace
+
+std::uint16_t lagg_tx_burst(void* queue, rte_mbuf** frames, std::uint16_t count) noexcept {
+    auto& q = *static_cast<tx_queue*>(queue);
+    epoch::pin_guard const view(q.view);
+    if (!view) [[unlikely]] {
+        return 0;
+    }
+    snapshot const& s = *view;
+    std::uint16_t taken = 0;
+    switch (s.how) {
+    case spread::nobody:
+        if (count > 0) {
+            q.stats.bursts_without_member.add(1);
+        }
+        break;
+    case spread::to_one: taken = give(s, q, *s.distributing.begin(), frames, count); break;
+    case spread::in_turn: taken = in_turn(q, s, frames, count); break;
+    case spread::by_flow: taken = by_flow(q, s, frames, count); break;
+    case spread::to_all: taken = to_all(q, s, frames, count); break;
+    }
+    count_burst(q, taken, count);
+    return taken;
+}
+
+std::uint16_t lagg_tx_prepare(void* /*queue*/, rte_mbuf** frames, std::uint16_t count) noexcept {
+    for (std::uint16_t i = 0; i < count; ++i) {
+        rte_mbuf const& frame = *frames[i];
+        int const request = rte_validate_tx_offload(&frame);
+        if (request != 0 || !chain_is_sound(frame) || !headers_fit(frame)) {
+            rte_errno = request != 0 ? -request : EINVAL;
+            return i;
+        }
+    }
+    return count;
+}
+
+port_id flow_member(snapshot const& s, rte_mbuf const& frame) noexcept {
+    switch (s.how) {
+    case spread::to_one: return s.distributing[0].port;
+    case spread::by_flow: {
+        auto* const one = const_cast<rte_mbuf*>(&frame); // only read
+        std::uint32_t hash = 0;
+        hash_frames(s.hash, &one, 1, &hash);
+        return s.distributing[member_of_flow(s, hash)].port;
+    }
+    case spread::nobody:
+    case spread::in_turn:
+    case spread::to_all: break;
+    }
+    return no_port;
+}
+
+int tx_on(tx_queue& q, port_id member, std::uint64_t version, rte_mbuf** frames,
+          std::uint16_t count) noexcept {
+    epoch::pin_guard const view(q.view);
+    if (!view || view->version != version) {
+        return -1;
+    }
+    for (distributing_member const& m : view->distributing) {
+        if (m.port == member) {
+            std::uint16_t const taken = give(*view, q, m, frames, count);
+            count_burst(q, taken, count);
+            return taken;
+        }
+    }
+    return -1;
+}
+
+} // namespace lagg::pmd

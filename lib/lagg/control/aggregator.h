@@ -1,0 +1,130 @@
+// The control of one lagg port as a value machine: (event, now) -> effects.
+// Sole owner of its members, configuration and flow table.  Knows no thread, clock, port or mbuf.
+#pragma once
+
+#include "lagg/control/bucket_table.h"
+#include "lagg/control/config.h"
+#include "lagg/control/effect.h"
+#include "lagg/control/eligibility.h"
+#include "lagg/control/event.h"
+#include "lagg/control/member.h"
+#include "lagg/control/snapshot_builder.h"
+#include "lagg/snapshot.h"
+
+#include <bitset>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace lagg {
+
+class aggregator {
+public:
+    /// Memory for one snapshot; nullptr or std::bad_alloc when there is none.
+    using snapshot_maker = std::function<std::unique_ptr<snapshot>()>;
+
+    /// `c` must have been validated.  Nothing is published before the first event.
+    /// `make`: where snapshots come from; empty: operator new.
+    explicit aggregator(config c, snapshot_maker make = {});
+
+    /// Takes one event in.  Any number may be handled before their effects are fetched: they then
+    /// share one publication.  An event about a member that is not there, or not in the phase that
+    /// the event answers, is ignored: it was overtaken.
+    void handle(any_event const& e, time_point now);
+
+    /// Appends to `out` all that has to be done since the last flush, in this order: at most one
+    /// publish (none when the snapshot would be the same but for its version), then everything else
+    /// in the order in which it arose, what the publish itself changed (distributing, standby,
+    /// report_link) behind it, and completions last.  So a member is left out of the published
+    /// snapshot before await_quiescence names it, and a change is in effect, and told, before its
+    /// `complete`.
+    /// Errors: out_of_memory when the snapshot could not be built; `out` is as it was, nothing is
+    /// lost, flush again later.
+    errc flush(time_point now, effect_list& out);
+
+    /// When tick should come at the latest: delays and holds that run out.  `never` when nothing is
+    /// pending.  As of the last flush.
+    time_point next_deadline() const noexcept;
+
+    config const& current_config() const noexcept { return config_; }
+    /// All phases, by member_id.
+    std::vector<member> const& members() const noexcept { return members_; }
+    /// Who owns which bucket under loadbalance; nobody owns any under other policies.
+    bucket_table const& table() const noexcept { return table_; }
+    /// The member's part of the flows against the others': the operator's, else its link speed.
+    std::uint32_t weight_of(member const& m) const noexcept;
+    /// Version of the last snapshot handed out; 0 before the first.
+    std::uint64_t version() const noexcept { return version_; }
+    /// As last reported.
+    link_state link() const noexcept { return reported_; }
+    run_state run() const noexcept { return run_; }
+
+private:
+    /// What bursts, listeners and the lagg's link should be like from the next flush on.
+    struct outcome {
+        eligible who;
+        member_id current = no_member;
+        time_point reconsider_at = never;
+        bucket_table table;
+        snapshot next;
+        link_state link;
+    };
+
+    void on(event::add_member const& e, time_point now);
+    void on(event::member_prepared const& e, time_point now);
+    void on(event::remove_member const& e, time_point now);
+    void on(event::member_vanished const& e, time_point now);
+    void on(event::member_quiescent const& e, time_point now);
+    void on(event::member_released const& e, time_point now);
+    void on(event::link_changed const& e, time_point now);
+    void on(event::filter_changed const& e, time_point now);
+    void on(event::change_config const& e, time_point now);
+    void on(event::run_changed const& e, time_point now);
+    void on(event::port_changed const& e, time_point now);
+    void on(event::tick const& e, time_point now);
+
+    member* find(member_id id) noexcept;
+    member* find_port(port_id port) noexcept;
+    member_id free_id() const noexcept;
+    void add_again(member& m, event::add_member const& e);
+    void become_present(member& m, event::member_prepared const& e, time_point now);
+    void leave(member& m);
+    void give_back(member& m);
+    void forget(member_id id);
+
+    void settle_links(time_point now);
+    void settle_link(member& m, time_point now);
+    time_point settles_at(member const& m) const noexcept;
+
+    outcome decide_outcome(time_point now) const;
+    std::vector<share> shares_of(std::bitset<max_members> const& distributing) const;
+    link_state link_of(snapshot const& s) const noexcept;
+    void list_changes(outcome const& o, effect_list& out) const;
+    void adopt(outcome const& o) noexcept;
+
+    void tell(member const& m, effect::member_change change);
+    void finish(request_id request, errc error = errc::ok, std::string text = {},
+                int device_error = 0);
+
+    config config_;
+    snapshot_maker make_;
+    std::vector<member> members_; // by id
+    bucket_table table_;
+    event::port_changed port_; // as last set; its request is of no interest
+    run_state run_ = run_state::stopped;
+    member_id current_ = no_member; // the one that failover uses
+    time_point reconsider_at_ = never;
+    std::uint64_t next_order_ = 0;
+
+    snapshot published_; // a copy of the last one handed out
+    std::uint64_t version_ = 0;
+    link_state reported_;
+
+    bool woken_ = false; // an event came
+    effect_list due_;    // what arose since the last flush, but for completions
+    effect_list completions_;
+};
+
+} // namespace lagg

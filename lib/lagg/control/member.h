@@ -1,0 +1,47 @@
+// What control knows of one member.
+#pragma once
+
+#include "lagg/control/event.h"
+#include "lagg/types.h"
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace lagg {
+
+/// joining: being prepared by the driver, in no snapshot.  present: may be in snapshots.
+/// leaving: in no new snapshot; waits for quiescence.  releasing: with the driver, to be given
+/// back.
+enum class member_phase : std::uint8_t { joining, present, leaving, releasing };
+
+struct member {
+    member_id id = no_member;
+    port_id port = no_port;
+    std::string name;
+    member_phase phase = member_phase::joining;
+    bool hands_on = false;
+    bool filter = false;
+    bool vanished = false;
+
+    link_state link;          // last reported
+    bool usable = false;      // link up for up_delay; link down for less than down_delay
+    time_point link_since{0}; // when `link.up` last changed
+    time_point usable_since{0};
+
+    bool collecting = false; // as in the published snapshot
+    bool distributing = false;
+
+    std::uint64_t order = 0;          // join order, for ties
+    request_id adding = 0;            // who waits for it to join
+    std::vector<request_id> removing; // who waits for it to leave
+
+    bool to_leave = false;  // joining: removed meanwhile; is released as soon as it is prepared
+    bool announced = false; // member_change::joined was told, so `left` will be
+    bool named = false;     // leaving: await_quiescence was handed out, so it may be answered
+};
+
+std::string_view to_string(member_phase p);
+
+} // namespace lagg

@@ -1,0 +1,80 @@
+// What one burst may know.  Built by control/, read by datapath/, changed by nobody after it was
+// published.  Counters, cursors and rate state live in the queues: a mutable word here is a bug.
+#pragma once
+
+#include "base/bounded_vector.h"
+#include "lagg/types.h"
+#include "net/flow_hash.h"
+#include "net/mac_address.h"
+
+#include <array>
+#include <cstdint>
+#include <type_traits>
+
+namespace lagg {
+
+/// A member that a burst may send to.
+struct distributing_member {
+    port_id port = no_port;
+    member_id id = no_member;
+    /// The port passes the very mbuf on to another reader (net_ring): a copy that shares data with
+    /// other members' copies must be a deep one.
+    bool hands_on = false;
+
+    friend bool operator==(distributing_member const&, distributing_member const&) = default;
+};
+
+/// A member that a burst receives from, whether or not its data goes up.
+struct polled_member {
+    port_id port = no_port;
+    member_id id = no_member;
+    /// Data frames go up; otherwise they are freed and counted.
+    bool collecting = false;
+    /// Promiscuous for our sake only: unicast frames to none of `accept` are freed and counted.
+    bool filter = false;
+
+    friend bool operator==(polled_member const&, polled_member const&) = default;
+};
+
+struct snapshot {
+    /// Counts publications of this lagg from 1; the same in status, lookups and telemetry.
+    std::uint64_t version = 0;
+
+    lagg::policy policy = policy::none;
+    spread how = spread::nobody;
+    run_state run = run_state::stopped;
+    /// A member's prepare runs before its burst (the port was configured with tx offloads).
+    bool tx_prepare = false;
+    /// in_turn: frames that one member gets before the next one's turn, at least 1.
+    std::uint32_t stride = 1;
+    /// by_flow: which fields are hashed, and how.
+    net::hash_rule hash;
+
+    bounded_vector<polled_member, max_members> polled;
+    bounded_vector<distributing_member, max_members> distributing;
+
+    /// by_flow: flow bucket -> index into `distributing`, all valid.  Otherwise all zero.
+    std::array<std::uint8_t, bucket_count> bucket{};
+
+    /// The lagg port's own unicast addresses, for members with `filter`.
+    bounded_vector<net::mac_address, max_addresses> accept;
+};
+
+static_assert(std::is_trivially_copyable_v<snapshot>);
+
+/// True when a burst on `s` could touch `port`.
+constexpr bool contains(snapshot const& s, port_id port) noexcept {
+    for (auto const& m : s.polled) {
+        if (m.port == port) {
+            return true;
+        }
+    }
+    for (auto const& m : s.distributing) {
+        if (m.port == port) {
+            return true;
+        }
+    }
+    return false;
+}
+
+}  // namespace lagg
