@@ -90,8 +90,9 @@ refusal take_policy(start_arguments& out, std::string_view text) {
     }
     lagg::config probe;
     probe.policy = *p;
-    if (auto const ok = validate(probe); !ok) {
-        return ok.error().text;
+    if (!validate(probe)) {
+        return std::string(policy_names()) + " (" + std::string(text) +
+               " is not available in this build)";
     }
     out.config.policy = *p;
     return std::nullopt;

@@ -44,6 +44,12 @@ net::mac_address choose_address(std::vector<std::string> const& members) {
     return from_rte(address);
 }
 
+/// Applications (testpmd) skip a queue that is not marked as started.
+void set_queue_states(rte_eth_dev_data& data, std::uint8_t state) {
+    std::fill_n(data.rx_queue_state, data.nb_rx_queues, state);
+    std::fill_n(data.tx_queue_state, data.nb_tx_queues, state);
+}
+
 }  // namespace
 
 device::device(rte_eth_dev* eth, start_arguments args)
@@ -270,7 +276,11 @@ int device::start() {
         }
         return failed;
     });
-    return rc != 0 ? rc : result.get();
+    rc = rc != 0 ? rc : result.get();
+    if (rc == 0) {
+        set_queue_states(*eth_->data, RTE_ETH_QUEUE_STATE_STARTED);
+    }
+    return rc;
 }
 
 int device::stop() {
@@ -290,6 +300,7 @@ int device::stop() {
         }
         return 0;
     });
+    set_queue_states(*eth_->data, RTE_ETH_QUEUE_STATE_STOPPED);
     return call_worker([this] {
         stop_members();
         return 0;

@@ -89,7 +89,7 @@ struct alignas(cache_line) rx_queue {
 /// True on a thread while a member's rx/tx callbacks may run inside our burst: synchronous calls
 /// are refused there.  Set only when a member's queue has callbacks, so that a plain burst does not
 /// pay.
-extern constinit thread_local bool inside_burst;
+extern thread_local bool inside_burst;
 
 // The burst functions of a port, for its whole life (ethdev copies the pointers at start).
 std::uint16_t lagg_rx_burst(void* queue, rte_mbuf** frames, std::uint16_t count) noexcept;
