@@ -44,7 +44,8 @@ enum rte_pmd_wire_op {
  *   handed over = sent + lost_silent + lost_down + tx_too_long + tx_no_mbuf   (these were taken)
  *               + refused                                                     (these were given back)
  * and for those that the peer sent while connected to this end:
- *   peer's sent = received + filtered_* + rx_too_long + rx_dropped + missed + lost_stop + in the rings */
+ *   peer's sent + injected = received + filtered_mac + filtered_vlan + filtered_flow + rx_too_long
+ *               + rx_dropped + missed + lost_stop + what still is in the receive rings */
 struct rte_pmd_wire_counters {
     uint64_t tx_bursts;    /* transmit burst calls, all queues */
     uint64_t rx_bursts;    /* receive burst calls, all queues */
