@@ -25,6 +25,7 @@
 #include <random>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace lagg::pmd {
@@ -79,6 +80,10 @@ public:
     /// Its prepare refuses frames with this packet type; 0: none.
     std::uint32_t unsound = 0;
 
+    /// Put in the place of the first frame that it refuses, which it frees: a driver or a callback
+    /// may do so.
+    rte_mbuf* instead = nullptr;
+
 private:
     static std::uint16_t take(void* queue, rte_mbuf** burst, std::uint16_t count) {
         auto& self = *static_cast<scripted_port*>(queue);
@@ -86,6 +91,10 @@ private:
         auto const n = static_cast<std::uint16_t>(std::min<std::size_t>(count, self.room));
         self.held.insert(self.held.end(), burst, burst + n);
         self.room -= self.room == unlimited ? 0 : n;
+        if (n < count && self.instead != nullptr) {
+            rte_pktmbuf_free(burst[n]);
+            burst[n] = std::exchange(self.instead, nullptr);
+        }
         return n;
     }
     static std::uint16_t check(void* queue, rte_mbuf** burst, std::uint16_t count) {
@@ -480,6 +489,21 @@ TEST_F(TxBurst, GoesOnWithTheOtherMembers) {
     frames burst = make_frames(512);
     EXPECT_EQ(transmit(burst), 256U);
     EXPECT_EQ(members[1]->held.size(), 256U);
+    free_all(burst);
+}
+
+TEST_F(TxBurst, GivesBackTheFrameThatAMemberPutInPlaceOfARefusedOne) {
+    add_members(2);
+    publish(spread::in_turn);
+    rte_mbuf* const other = make_frame(1);
+    members[1]->room = 1;
+    members[1]->instead = other;
+    frames burst = make_frames(8);
+    frames const offered = burst;
+    ASSERT_EQ(lagg_tx_burst(tx.get(), burst.data(), 8), 5U);
+    burst.erase(burst.begin(), burst.begin() + 5);
+    EXPECT_EQ(burst, (frames{other, offered[5], offered[7]}));
+    expect_accounted(burst);
     free_all(burst);
 }
 

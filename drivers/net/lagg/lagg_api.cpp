@@ -34,6 +34,16 @@ int with_device(std::uint16_t port, F&& f) noexcept {
     }
 }
 
+/// For what may meet a destroy on another thread.
+template<class F>
+int with_published(std::uint16_t port, F&& f) noexcept {
+    if (rte_eal_process_type() != RTE_PROC_PRIMARY) {
+        return -ENOTSUP;
+    }
+    auto const state = device::published_of(port);
+    return state == nullptr ? -ENODEV : f(*state);
+}
+
 template<class F>
 int edit_config(std::uint16_t port, F&& edit) noexcept {
     return with_device(port, [&](device& d) { return d.change_config(edit); });
@@ -70,6 +80,10 @@ int rte_pmd_lagg_destroy(std::uint16_t lagg) {
         }
         std::string const name = d.name();
         if (d.eth()->data->dev_started != 0) {
+            // Before ethdev takes the burst functions away: what is refused here changes nothing.
+            if (int const rc = d.quiesce(); rc != 0) {
+                return rc;
+            }
             if (int const rc = rte_eth_dev_stop(lagg); rc != 0) {
                 return rc;
             }
@@ -177,11 +191,11 @@ int rte_pmd_lagg_barrier(std::uint16_t lagg, unsigned timeout_ms) {
 }
 
 int rte_pmd_lagg_status_get(std::uint16_t lagg, rte_pmd_lagg_status* status) {
-    return with_device(lagg, [&](device& d) {
+    return with_published(lagg, [&](auto const& state) {
         if (status == nullptr) {
             return -EINVAL;
         }
-        *status = d.published()->status;
+        *status = state.status;
         return 0;
     });
 }
@@ -189,11 +203,10 @@ int rte_pmd_lagg_status_get(std::uint16_t lagg, rte_pmd_lagg_status* status) {
 std::uint16_t rte_pmd_lagg_flow_member(std::uint16_t lagg, rte_mbuf const* frame,
     std::uint64_t* version) {
     std::uint16_t member = RTE_PMD_LAGG_NO_MEMBER;
-    with_device(lagg, [&](device& d) {
-        auto const view = d.published();
-        member = lagg::pmd::flow_member(view->snapshot, *frame);
+    with_published(lagg, [&](auto const& state) {
+        member = lagg::pmd::flow_member(state.snapshot, *frame);
         if (version != nullptr) {
-            *version = view->snapshot.version;
+            *version = state.snapshot.version;
         }
         return 0;
     });

@@ -16,7 +16,7 @@ std::uint16_t slow_receive(std::uint16_t port, std::uint16_t queue, rte_mbuf** f
                            std::uint16_t count) noexcept;
 
 inline bool has_callback(rte_ethdev_qdata const& queues, std::uint16_t queue) noexcept {
-    // relaxed: only whether there is one; who calls it reads it again, as ethdev prescribes
+    // plain: only whether there is one; slow_send(), slow_receive() read it again, ethdev's way
     return __atomic_load_n(&queues.clbk[queue], __ATOMIC_RELAXED) != nullptr;
 }
 

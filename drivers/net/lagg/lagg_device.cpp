@@ -108,6 +108,12 @@ std::shared_ptr<published_state const> device::published_of(std::uint16_t port) 
     return nullptr;
 }
 
+bool device::owned(port_id port) const {
+    rte_eth_dev_owner present{};
+    return rte_eth_dev_is_valid_port(port) != 0 && rte_eth_dev_owner_get(port, &present) == 0
+        && present.id == owner_.id;
+}
+
 int device::own(port_id port) {
     rte_eth_dev_owner present{};
     if (rte_eth_dev_owner_get(port, &present) == 0 && present.id == owner_.id) {
@@ -118,8 +124,7 @@ int device::own(port_id port) {
 }
 
 void device::disown(port_id port) {
-    rte_eth_dev_owner present{};
-    if (rte_eth_dev_owner_get(port, &present) == 0 && present.id == owner_.id) {
+    if (owned(port)) {
         rte_eth_dev_owner_unset(port, owner_.id);
     }
 }
@@ -196,19 +201,24 @@ int device::add_member(port_id port, unsigned timeout_ms) {
     if (rte_eth_devices[port].dev_ops == &lagg_ops) {
         return -ELOOP;
     }
-    int const rc = own(port);
-    if (rc != 0) {
-        return rc;
-    }
     rte_eth_dev_info info{};
     event::add_member e{0, port, rte_eth_devices[port].data->name, false};
     if (rte_eth_dev_info_get(port, &info) == 0 && info.driver_name != nullptr) {
         e.hands_on = std::strcmp(info.driver_name, "net_ring") == 0;
     }
-    return request([&](request_id id) {
-        e.request = id;
-        return e;
-    }, timeout_ms);
+    auto done = std::make_shared<std::promise<int>>();
+    auto result = done->get_future();
+    // Owned on control, where members are given back too: so it never disagrees with membership.
+    int const rc = call_control([&] {
+        if (int const refused = own(port); refused != 0) {
+            return refused;
+        }
+        e.request = expect(done);
+        take_in(e);
+        flush(now());
+        return 0;
+    });
+    return rc != 0 ? rc : wait_for(result, timeout_ms);
 }
 
 int device::remove_member(port_id port, unsigned timeout_ms) {
@@ -283,10 +293,24 @@ int device::start() {
     return rc;
 }
 
+int device::quiesce() {
+    int rc = request([](request_id id) { return event::run_changed{id, false, true}; }, forever);
+    rc = rc != 0 ? rc : barrier(RTE_PMD_LAGG_DEFAULT_WAIT_MS);
+    if (rc != 0) {
+        change_settings([](port_settings&) {}, {});  // and with it the run state that is in force
+    }
+    return rc == -ETIMEDOUT ? -EBUSY : rc;
+}
+
 int device::stop() {
     if (!may_wait()) {
         return -EDEADLK;
     }
+    // First: so that no other change that ends meanwhile reports a port that runs.
+    call_worker([this] {
+        settings_.started = false;
+        return 0;
+    });
     int rc = request([](request_id id) { return event::run_changed{id, false, true}; }, forever);
     rc = rc != 0 ? rc : barrier(RTE_PMD_LAGG_DEFAULT_WAIT_MS);
     if (rc != 0) {
@@ -324,9 +348,16 @@ int device::close() {
         closing_ = done;
         eth_gone_ = true;
         callback_ = nullptr;
+        std::vector<std::string> awaited;
         {
             std::lock_guard const hold(awaited_mutex_);
-            awaited_.clear();
+            awaited.swap(awaited_);
+        }
+        for (auto const& wanted : awaited) {  // owned when it appeared, not taken in yet
+            std::uint16_t port = 0;
+            if (rte_eth_dev_get_port_by_name(wanted.c_str(), &port) == 0) {
+                disown(port);
+            }
         }
         for (auto const& m : std::vector<member>(aggregator_.members())) {
             handle(event::remove_member{0, m.port});

@@ -71,6 +71,9 @@ public:
     /// Members that were awaited and exist by now are members when it returns.
     int adopt_now();
     int start();
+    /// No burst uses a member any more, nor begins to, before the next start or change of settings; so that
+    /// what comes next does not fail half-way.  -EBUSY when a burst outlasted 100 ms: as it was.
+    int quiesce();
     /// -EBUSY when a burst outlasted 100 ms: nothing is sent or received any more, members still run.
     int stop();
     /// Gives all members back, then forgets everything.  When a burst outlasts 100 ms the rest happens later, by
@@ -102,6 +105,7 @@ private:
         port_id port = no_port;
         bool awaiting_quiescence = false;
         bool follow_link = false;  // its port runs: read its link each period
+        bool collecting = false;   // in the last snapshot that has it
     };
     struct barrier_wait {
         std::uint64_t version;
@@ -120,6 +124,7 @@ private:
     int wait_for(std::future<int>& result, unsigned timeout_ms);
     int own(port_id port);
     void disown(port_id port);
+    bool owned(port_id port) const;
     template<class Queue>
     int attach_queue(Queue* q);
     template<class Queue>
@@ -129,6 +134,8 @@ private:
 
     // lagg_device_control.cpp: control thread
     void handle(any_event const& e);
+    void take_in(event::add_member const& e);
+    void member_gone(member_id id, port_id port, bool vanished);
     request_id expect(waiter w);
     void flush(time_point now);
     void carry_out(effect::publish& e);
@@ -145,13 +152,14 @@ private:
     void check_quiescence();
     void check_barriers();
     void renew_published();
-    void fill_status(rte_pmd_lagg_status& s) const;
+    void fill_status(rte_pmd_lagg_status& s);
+    void fill_awaited(rte_pmd_lagg_status& s);
     bool live_contains(port_id port) const;
     void finish_close();
 
     // lagg_device_worker.cpp: worker thread
     void prepare(member_id id, port_id port);
-    void release(member_id id, port_id port, bool vanished);
+    void release(member_id id, port_id port, bool vanished, bool collecting);
     int start_member(member_port& m);
     void stop_member(member_port& m);
     int start_members(std::vector<prepared>& started);

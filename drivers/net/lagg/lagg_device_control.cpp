@@ -46,6 +46,15 @@ void device::handle(any_event const& e) {
     aggregator_.handle(e, now());
 }
 
+/// A port that is ours already, or is about to be refused.
+void device::take_in(event::add_member const& e) {
+    handle(e);
+    auto const& all = aggregator_.members();
+    if (std::none_of(all.begin(), all.end(), [&](member const& m) { return m.port == e.port; })) {
+        disown(e.port);
+    }
+}
+
 request_id device::expect(waiter w) {
     waiters_.emplace(++last_request_, std::move(w));
     return last_request_;
@@ -70,6 +79,10 @@ time_point device::settle(time_point at) {
     }
     check_quiescence();
     check_barriers();
+    // What is shown of reclamation follows it, changes or not.
+    auto const& shown = published_->status;  // control alone replaces it
+    status_stale_ = status_stale_ || shown.live_snapshots != publisher_.live()
+        || shown.pins != publisher_.holders();
     std::erase_if(retired_queues_, [](auto const& free_it) { return free_it(); });
     flush(at);
 
@@ -105,6 +118,9 @@ void device::flush(time_point at) {
 }
 
 void device::carry_out(effect::publish& e) {
+    for (polled_member const& p : e.next->polled) {
+        slots_[p.id].collecting = p.collecting;
+    }
     if (auto const rc = publisher_.publish(std::move(e.next)); !rc) {
         LAGG_LOG(ERR, "%s: out of memory, a snapshot was not published", name_.c_str());
     }
@@ -114,10 +130,12 @@ void device::carry_out(effect::publish& e) {
 void device::carry_out(effect::prepare_member const& e) {
     slots_[e.id] = slot{};
     slots_[e.id].port = e.port;
+    forget_former(e.port);
     {
         std::lock_guard const hold(awaited_mutex_);
         std::erase(awaited_, std::string(rte_eth_devices[e.port].data->name));
     }
+    status_stale_ = true;
     post_to_worker([this, e] { prepare(e.id, e.port); });
 }
 
@@ -129,7 +147,8 @@ void device::carry_out(effect::release_member const& e) {
     slots_[e.id].follow_link = false;
     slots_[e.id].awaiting_quiescence = false;
     bool const vanished = e.vanished;
-    post_to_worker([this, e, vanished] { release(e.id, e.port, vanished); });
+    bool const collecting = slots_[e.id].collecting;
+    post_to_worker([this, e, vanished, collecting] { release(e.id, e.port, vanished, collecting); });
 }
 
 void device::carry_out(effect::complete const& e) {
@@ -165,6 +184,19 @@ void device::carry_out(effect::notify_member const& e) {
     tell(event_type(e.change), e.port, 0);
 }
 
+/// The worker is done with a member that left.
+void device::member_gone(member_id id, port_id port, bool vanished) {
+    bool joined = false;
+    for (member const& m : aggregator_.members()) {
+        joined = joined || (m.id == id && m.announced);
+    }
+    disown(port);
+    handle(event::member_released{id});
+    if (!joined) {
+        tell(RTE_PMD_LAGG_EVENT_MEMBER_REFUSED, port, vanished ? -EIO : -EBUSY);
+    }
+}
+
 void device::tell(rte_pmd_lagg_event_type type, port_id port, int error) {
     if (callback_ != nullptr) {
         rte_pmd_lagg_event const e{type, id_, port, error, aggregator_.version()};
@@ -189,13 +221,14 @@ void device::adopt_awaited() {
         }
         if (int const rc = own(port); rc != 0) {
             LAGG_LOG(ERR, "%s: member=%s: owned by someone else", name_.c_str(), name.c_str());
+            status_stale_ = true;
             tell(RTE_PMD_LAGG_EVENT_MEMBER_REFUSED, port, rc);
             continue;
         }
         rte_eth_dev_info info{};
         bool const ring = rte_eth_dev_info_get(port, &info) == 0 && info.driver_name != nullptr
             && std::strcmp(info.driver_name, "net_ring") == 0;
-        handle(event::add_member{0, port, name, ring});
+        take_in({0, port, name, ring});
     }
 }
 
@@ -269,7 +302,7 @@ void device::renew_published() {
     published_ = std::move(next);
 }
 
-void device::fill_status(rte_pmd_lagg_status& s) const {
+void device::fill_status(rte_pmd_lagg_status& s) {
     config const& c = aggregator_.current_config();
     snapshot const empty{};
     snapshot const& view = publisher_.newest() != nullptr ? *publisher_.newest() : empty;
@@ -295,6 +328,8 @@ void device::fill_status(rte_pmd_lagg_status& s) const {
     s.live_snapshots = static_cast<std::uint32_t>(publisher_.live());
     s.pins = static_cast<std::uint32_t>(publisher_.holders());
     s.fence = epoch::to_string(fence().kind());
+
+    fill_awaited(s);
 
     std::array<std::uint8_t, max_members> index_of;
     index_of.fill(UINT8_MAX);
@@ -326,6 +361,15 @@ void device::fill_status(rte_pmd_lagg_status& s) const {
         s.bucket[b] = index_of[owner];
         if (s.bucket[b] != UINT8_MAX) {
             ++s.members[s.bucket[b]].buckets;
+        }
+    }
+}
+
+void device::fill_awaited(rte_pmd_lagg_status& s) {
+    std::lock_guard const hold(awaited_mutex_);
+    for (auto const& name : awaited_) {
+        if (s.nb_awaited < RTE_PMD_LAGG_MAX_MEMBERS) {
+            copy_name(s.awaited[s.nb_awaited++], name);
         }
     }
 }

@@ -25,10 +25,14 @@ void device::prepare(member_id id, port_id port) {
     if (rc == 0) {
         members_[id] = std::move(m);
         members_changed();
-    } else {
-        disown(port);
     }
-    post_to_control([this, done, running]() mutable {
+    post_to_control([this, done, running, port]() mutable {
+        if (done.error != errc::ok) {
+            disown(port);  // here, where an add meanwhile would be owned anew
+            handle(done);
+            tell(RTE_PMD_LAGG_EVENT_MEMBER_REFUSED, port, done.device_error);
+            return;
+        }
         slots_[done.id].follow_link = running;
         if (running) {
             done.link = read_link(slots_[done.id].port);
@@ -37,7 +41,7 @@ void device::prepare(member_id id, port_id port) {
     });
 }
 
-void device::release(member_id id, port_id port, bool vanished) {
+void device::release(member_id id, port_id port, bool vanished, bool collecting) {
     auto& m = members_[id];
     if (m != nullptr) {
         if (vanished) {
@@ -48,7 +52,7 @@ void device::release(member_id id, port_id port, bool vanished) {
             if (settings_.started) {
                 rte_eth_dev_data const& data = *eth_->data;
                 m->drain(reinterpret_cast<rx_queue* const*>(data.rx_queues), data.nb_rx_queues,
-                    data.nb_tx_queues, true);
+                    data.nb_tx_queues, collecting, settings_);
             }
             stop_member(*m);
         }
@@ -58,12 +62,15 @@ void device::release(member_id id, port_id port, bool vanished) {
         m.reset();
         members_changed();
     }
-    if (vanished) {
-        discard_port(port);
+    auto const given_back = [this, id, port, vanished] {
+        post_to_control([this, id, port, vanished] { member_gone(id, port, vanished); });
+    };
+    // Unless somebody else closed the port and another device has its id by now.
+    if (vanished && owned(port)) {
+        discard_port(port, given_back);
     } else {
-        disown(port);
+        given_back();
     }
-    post_to_control([this, id] { handle(event::member_released{id}); });
 }
 
 int device::start_member(member_port& m) {

@@ -18,9 +18,20 @@ namespace {
 
 std::array<std::atomic<std::uint32_t>, RTE_MAX_ETHPORTS> stirred{};
 
+/// The port id belongs to another device now; whoever knew the former one has lost it.
+constexpr std::uint32_t stirred_replaced = 1U << 31;
+
 void stir(port_id port, std::uint32_t what) {
     stirred[port].fetch_or(what, std::memory_order_release);  // [stir] -> take_stirred()
     wake_control();
+}
+
+/// A device that is new has not been removed, whatever befell those that had its port id before.
+void renew(port_id port) {
+    auto const before = stirred[port].exchange(0, std::memory_order_acq_rel);  // [stir] <- stir()
+    if ((before & (stirred_removal | stirred_replaced)) != 0) {
+        stirred[port].fetch_or(stirred_replaced, std::memory_order_release);  // [stir] -> take_stirred()
+    }
 }
 
 int on_event(std::uint16_t port, rte_eth_event_type type, void* /*arg*/, void* /*result*/) {
@@ -28,7 +39,10 @@ int on_event(std::uint16_t port, rte_eth_event_type type, void* /*arg*/, void* /
     case RTE_ETH_EVENT_INTR_LSC: stir(port, stirred_link); break;
     case RTE_ETH_EVENT_INTR_RMV:
     case RTE_ETH_EVENT_DESTROY: stir(port, stirred_removal); break;
-    case RTE_ETH_EVENT_NEW: device::port_appeared(port); break;
+    case RTE_ETH_EVENT_NEW:
+        renew(port);
+        device::port_appeared(port);
+        break;
     default: break;
     }
     return 0;
@@ -47,6 +61,9 @@ void unwatch(rte_eth_event_type type) {
 }  // namespace
 
 int watch_ethdev_events() {
+    for (auto& word : stirred) {
+        word.store(0, std::memory_order_relaxed);  // of an earlier life; nobody listens yet
+    }
     for (rte_eth_event_type const type : watched) {
         int const rc = rte_eth_dev_callback_register(RTE_ETH_ALL, type, on_event, nullptr);
         if (rc != 0) {
@@ -67,7 +84,12 @@ std::uint32_t take_stirred(port_id port) {
     if (stirred[port].load(std::memory_order_relaxed) == 0) {  // [stir] relaxed: the exchange synchronises
         return 0;
     }
-    return stirred[port].exchange(0, std::memory_order_acquire);  // [stir] <- stir()
+    auto const what = stirred[port].exchange(0, std::memory_order_acquire);  // [stir] <- stir()
+    return (what & stirred_replaced) != 0 ? what | stirred_removal : what;
+}
+
+void forget_former(port_id port) {
+    stirred[port].fetch_and(~stirred_replaced, std::memory_order_relaxed);  // [stir] nothing is read through it
 }
 
 }  // namespace lagg::pmd

@@ -19,4 +19,8 @@ void unwatch_ethdev_events();
 /// What happened to `port` since the last call.  Control thread.
 std::uint32_t take_stirred(port_id port);
 
+/// Whoever is called `port` now is meant from here on: an earlier device with this id is forgotten, what
+/// happened to the present one is not.  Control thread, before it takes the port in.
+void forget_former(port_id port);
+
 }  // namespace lagg::pmd

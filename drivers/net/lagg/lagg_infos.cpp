@@ -156,6 +156,9 @@ rte_eth_dev_info intersect(std::span<port_id const> members, start_arguments con
     rte_eth_dev_info all{};
     bool first = true;
     for (port_id const port : members) {
+        if (rte_eth_dev_is_valid_port(port) == 0) {
+            continue; // gone; its leaving is under way
+        }
         rte_eth_dev_info one{};
         if (rte_eth_dev_info_get(port, &one) != 0) {
             LAGG_LOG(WARNING, "port %u does not say what it can do; its word is not counted", port);
@@ -181,6 +184,9 @@ std::vector<std::uint32_t> common_packet_types(std::span<port_id const> members)
     std::vector<std::uint32_t> common;
     bool first = true;
     for (port_id const port : members) {
+        if (rte_eth_dev_is_valid_port(port) == 0) {
+            continue;
+        }
         std::array<std::uint32_t, 256> all{};
         int const n = rte_eth_dev_get_supported_ptypes(port, UINT32_MAX, all.data(), all.size());
         std::vector<std::uint32_t> one(all.begin(),

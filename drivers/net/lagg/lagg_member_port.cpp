@@ -9,6 +9,8 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <span>
+#include <utility>
 
 namespace lagg::pmd {
 
@@ -18,6 +20,12 @@ rte_ether_addr to_rte(net::mac_address const& mac) {
     rte_ether_addr out;
     std::memcpy(out.addr_bytes, mac.bytes.data(), mac.bytes.size());
     return out;
+}
+
+net::mac_address from_rte(rte_ether_addr const& address) {
+    net::mac_address mac;
+    std::memcpy(mac.bytes.data(), address.addr_bytes, mac.bytes.size());
+    return mac;
 }
 
 /// Logs a refused call by its name and gives the errno on.
@@ -138,8 +146,7 @@ int member_port::configure(port_settings const& s) {
 
 int member_port::set_up_queues(port_settings const& s, rte_eth_dev_info const& info) {
     for (std::uint16_t q = 0; q < s.rx.size(); ++q) {
-        rte_eth_rxconf conf = s.rx[q].conf;
-        conf.offloads |= s.conf.rxmode.offloads;
+        rte_eth_rxconf const conf = conf_for(s.rx[q], s, info);
         int const rc = rte_eth_rx_queue_setup(port_, q,
             clamp_descriptors(s.rx[q].descriptors, info.rx_desc_lim), s.rx[q].socket, &conf,
             s.rx[q].pool);
@@ -148,9 +155,7 @@ int member_port::set_up_queues(port_settings const& s, rte_eth_dev_info const& i
         }
     }
     for (std::uint16_t q = 0; q < s.tx.size(); ++q) {
-        rte_eth_txconf conf = s.tx[q].conf;
-        conf.offloads |= s.conf.txmode.offloads;
-        conf.offloads &= ~static_cast<std::uint64_t>(RTE_ETH_TX_OFFLOAD_MBUF_FAST_FREE);
+        rte_eth_txconf const conf = conf_for(s.tx[q], s, info);
         int const rc = rte_eth_tx_queue_setup(port_, q,
             clamp_descriptors(s.tx[q].descriptors, info.tx_desc_lim), s.tx[q].socket, &conf);
         if (rc != 0) {
@@ -227,7 +232,23 @@ void member_port::drain_tx(std::uint16_t tx_count) {
     }
 }
 
-void member_port::drain_rx(rx_queue& to, std::uint16_t queue, bool keep) {
+/// As a burst decides for a member that is promiscuous for our sake.
+bool member_port::is_foreign(rte_mbuf const& frame, port_settings const& s) const {
+    if (!filter_ || s.promiscuous || frame.data_len < sizeof(net::mac_address)) {
+        return false;
+    }
+    net::mac_address to;
+    std::memcpy(to.bytes.data(), rte_pktmbuf_mtod(&frame, void const*), to.bytes.size());
+    return !to.is_group() && to != s.mac
+        && std::find(s.more_macs.begin(), s.more_macs.end(), to) == s.more_macs.end();
+}
+
+void member_port::drain_rx(rx_queue& to, std::uint16_t queue, bool collecting,
+    port_settings const& s) {
+    auto const drop = [&to](rte_mbuf* frame, drop_reason why) {
+        rte_pktmbuf_free(frame);
+        to.stash_dropped[static_cast<std::size_t>(why)].add(1);
+    };
     rte_mbuf* frames[32];
     auto const deadline = rte_get_timer_cycles() + rte_get_timer_hz() / 100;
     while (rte_get_timer_cycles() < deadline) {
@@ -235,24 +256,27 @@ void member_port::drain_rx(rx_queue& to, std::uint16_t queue, bool keep) {
         if (n == 0) {
             return;
         }
-        for (std::uint16_t i = 0; i < n; ++i) {
-            if (!keep || !to.stash.push(frames[i])) {
-                rte_pktmbuf_free(frames[i]);
-                to.stash_dropped.add(1);
+        for (rte_mbuf* const frame : std::span(frames, n)) {
+            if (!collecting) {
+                drop(frame, drop_reason::rx_not_collecting);
+            } else if (is_foreign(*frame, s)) {
+                drop(frame, drop_reason::rx_foreign_unicast);
+            } else if (!to.stash.push(frame)) {
+                drop(frame, drop_reason::drain_no_room);
             }
         }
     }
 }
 
 void member_port::drain(rx_queue* const* rx, std::uint16_t rx_count, std::uint16_t tx_count,
-    bool keep) {
+    bool collecting, port_settings const& s) {
     if (!running_) {
         return;
     }
     drain_tx(tx_count);
     for (std::uint16_t q = 0; q < rx_count; ++q) {
         if (rx[q] != nullptr) {
-            drain_rx(*rx[q], q, keep);
+            drain_rx(*rx[q], q, collecting, s);
         }
     }
 }
@@ -314,19 +338,25 @@ bool member_port::take_more_addresses(std::vector<net::mac_address> const& wante
 }
 
 int member_port::follow_macs(port_settings const& s) {
-    bool const first = take_address(s.mac);
-    bool const all = take_more_addresses(s.more_macs) && first;
-    if (filter_ == !all) {
-        return follow_promiscuous(s);
-    }
-    filter_ = !all;
+    rte_ether_addr first{};
+    bool const first_known = rte_eth_macaddr_get(port_, &first) == 0;
+    auto const extra = extra_macs_;
+    bool const filter = filter_;
+
+    bool const takes_first = take_address(s.mac);
+    filter_ = !(take_more_addresses(s.more_macs) && takes_first);
     int const rc = follow_promiscuous(s);
     if (rc != 0 && filter_) {
         LAGG_LOG(ERR, "member %s: can neither take the lagg's address nor be promiscuous",
             describe(port_).c_str());
+        filter_ = filter;
+        if (first_known) {
+            take_address(from_rte(first));
+        }
+        take_more_addresses(extra);
         return rc == -ENOTSUP ? -EADDRNOTAVAIL : rc;
     }
-    if (filter_) {
+    if (filter_ && !filter) {
         LAGG_LOG(NOTICE, "member %s: cannot take the lagg's address; promiscuous instead, foreign "
             "unicast frames are dropped and counted", describe(port_).c_str());
     }
@@ -354,10 +384,7 @@ int member_port::follow_multicast(port_settings const& s) {
     int const rc = rte_eth_dev_set_mc_addr_list(port_, list.data(),
         static_cast<std::uint32_t>(list.size()));
     multicast_by_all_ = rc != 0;
-    if (rc != 0 && !list.empty()) {
-        return follow_allmulticast(s);  // it hears more than asked for, never less
-    }
-    return 0;
+    return follow_allmulticast(s);  // without a list it hears more than asked for, never less
 }
 
 int member_port::follow_mtu(port_settings const& s) {

@@ -38,9 +38,11 @@ public:
     /// The device is gone: nothing is asked of it from here on.
     void vanish();
 
-    /// After quiescence, before stop(): lets its tx rings run empty (bounded), moves what its rx rings hold to
-    /// the stashes of `rx` when `keep`, else frees it.
-    void drain(rx_queue* const* rx, std::uint16_t rx_count, std::uint16_t tx_count, bool keep);
+    /// After quiescence, before stop(): lets its tx rings run empty (bounded) and moves what its rx rings hold to
+    /// the stashes of `rx`, as far as a burst would have handed it up: nothing unless `collecting`, and no
+    /// unicast that is foreign to `s`.  The rest is freed and counted.
+    void drain(rx_queue* const* rx, std::uint16_t rx_count, std::uint16_t tx_count, bool collecting,
+        port_settings const& s);
 
     /// Address, promiscuity and MTU as found.  Stopped before.
     void give_back();
@@ -60,7 +62,8 @@ private:
     bool take_address(net::mac_address const& mac);
     bool take_more_addresses(std::vector<net::mac_address> const& wanted);
     void drain_tx(std::uint16_t tx_count);
-    void drain_rx(rx_queue& to, std::uint16_t queue, bool keep);
+    void drain_rx(rx_queue& to, std::uint16_t queue, bool collecting, port_settings const& s);
+    bool is_foreign(rte_mbuf const& frame, port_settings const& s) const;
 
     port_id port_;
     member_id id_;

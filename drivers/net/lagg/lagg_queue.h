@@ -1,6 +1,6 @@
 // What one rx or tx queue of a lagg port owns: the cell that names its snapshot, its cursor, its
-// counters. Everything but `cell.current` and the stash's head is written by the lcore that polls
-// the queue, alone. Burst side: knows neither lagg/control nor lacp.
+// counters.  Everything but the cell's `current` and the stash's producer side is written by the
+// lcore that polls the queue, alone.  Burst side: knows neither lagg/control nor lacp.
 #pragma once
 
 #include "base/cache_line.h"
@@ -83,7 +83,7 @@ struct alignas(cache_line) rx_queue {
     /// Frames that were received for this queue while its lcore was not looking: by the worker from
     /// a leaving member.  The next burst delivers them first.
     spsc_ring<rte_mbuf*, stash_size> stash;
-    counter stash_dropped; // single writer: the worker
+    std::array<counter, drop_reasons> stash_dropped; // what did not get there; single writer: the worker
 };
 
 /// True on a thread while a member's rx/tx callbacks may run inside our burst: synchronous calls

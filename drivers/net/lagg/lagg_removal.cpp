@@ -33,12 +33,16 @@ void discard(port_id port, std::string const& name) {
 
 }  // namespace
 
-void discard_port(port_id port) {
+void discard_port(port_id port, std::function<void()> done) {
     char name[RTE_ETH_NAME_MAX_LEN] = "";
     if (rte_eth_dev_get_name_by_port(port, name) != 0) {
+        done();
         return;
     }
-    std::thread([port, kept = std::string(name)] { discard(port, kept); }).detach();
+    std::thread([port, kept = std::string(name), done = std::move(done)] {
+        discard(port, kept);
+        done();
+    }).detach();
 }
 
 }  // namespace lagg::pmd

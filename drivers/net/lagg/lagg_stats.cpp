@@ -70,7 +70,9 @@ queue_totals totals_of(queue_counters const& c) noexcept {
 queue_totals totals_of(queue_counters const& c, rx_queue const* q) noexcept {
     queue_totals t = totals_of(c);
     if (q != nullptr) {
-        t.drops[index(drop_reason::drain_no_room)] += q->stash_dropped.get();
+        for (std::size_t i = 0; i < drop_reasons; ++i) {
+            t.drops[i] += q->stash_dropped[i].get();
+        }
     }
     return t;
 }
@@ -83,7 +85,7 @@ std::uint64_t since(std::uint64_t now, std::uint64_t then) {
 
 bool ask_device(port_id port, port_totals& out) {
     rte_eth_stats s{};
-    if (rte_eth_stats_get(port, &s) != 0) {
+    if (rte_eth_dev_is_valid_port(port) == 0 || rte_eth_stats_get(port, &s) != 0) {
         return false;
     }
     out = port_totals{0, 0, s.ibytes, s.obytes, s.imissed, s.ierrors, s.oerrors, s.rx_nombuf};

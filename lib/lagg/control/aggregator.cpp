@@ -101,8 +101,17 @@ void aggregator::on(event::link_changed const& e, time_point now) {
     if (m->link.up != e.link.up) {
         m->link_since = now;
     }
+    link_state const was = m->link;
     m->link = e.link;
+    if (!e.link.up && m->usable) {
+        // As fast as it was until its loss counts: one that down_delay bridges moves no bucket.
+        m->link.speed_mbps = was.speed_mbps;
+        m->link.full_duplex = was.full_duplex;
+    }
     settle_link(*m, now);
+    if (!m->usable && !m->link.up) {
+        m->link = e.link;
+    }
 }
 
 void aggregator::on(event::filter_changed const& e, time_point) {

@@ -156,7 +156,6 @@ void aggregator::leave(member& m) {
     case member_phase::joining: m.to_leave = true; break;
     case member_phase::present:
         m.phase = member_phase::leaving;
-        m.named = false;
         append(due_, effect::await_quiescence{.id = m.id, .port = m.port});
         break;
     case member_phase::leaving:

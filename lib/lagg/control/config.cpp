@@ -1,3 +1,5 @@
+// Names of what the operator can choose, and the complaint about what cannot be.
+// One line each: what, its value, what is allowed.
 #include "lagg/control/config.h"
 
 #include <array>

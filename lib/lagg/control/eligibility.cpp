@@ -1,3 +1,5 @@
+// One switch over the policies; failover alone remembers whom it uses, through `current`.
+// Knows no flow table and no snapshot.
 #include "lagg/control/eligibility.h"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// Names of the phases, for status and logs.
 #include "lagg/control/member.h"
 
 namespace lagg {

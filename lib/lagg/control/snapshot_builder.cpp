@@ -1,3 +1,4 @@
+// Turns what control knows into what a burst may know.  Decides nothing, keeps nothing.
 #include "lagg/control/snapshot_builder.h"
 
 #include <algorithm>

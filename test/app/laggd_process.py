@@ -1,0 +1,128 @@
+"""Starts laggd for the tests beside this file, with or without a terminal.  Knows no expectation."""
+
+import json
+import os
+import pty
+import re
+import select
+import subprocess
+import sys
+import time
+
+SKIPPED = 77
+LAGGD = os.environ.get("LAGGD", "")
+_ESCAPES = re.compile(rb"\x1b(\[[0-9;?]*[A-Za-z]|[78ME])")
+_runs = 0
+
+
+def prefix():
+    """A file prefix of EAL's that no other process has."""
+    global _runs
+    _runs += 1
+    return f"laggd_test_{os.getpid()}_{_runs}"
+
+
+def eal(*more, memory=256):
+    return ["--no-huge", "--no-shconf", "--no-pci", "--no-telemetry", "-m", str(memory),
+            "--lcores=(0,1)", f"--file-prefix={prefix()}", *more]
+
+
+def run(arguments, text="", timeout=120):
+    """Runs to the end with `text` as standard input.  (exit code, output of both kinds)"""
+    done = subprocess.run([LAGGD, *arguments], input=text.encode(), stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, timeout=timeout, check=False)
+    return done.returncode, done.stdout.decode(errors="replace")
+
+
+def skip(reason):
+    print(f"SKIPPED: {reason}")
+    sys.exit(SKIPPED)
+
+
+def load(path):
+    with open(path, encoding="utf-8") as file:
+        return json.load(file)
+
+
+def check_all(checks):
+    """Runs functions one after the other; the exit code is for sys.exit."""
+    failed = 0
+    for check in checks:
+        begin = time.monotonic()
+        try:
+            check()
+            print(f"ok     {check.__name__} ({time.monotonic() - begin:.1f} s)", flush=True)
+        except Exception as error:  # an expectation that fails must not hide the others
+            failed += 1
+            print(f"FAILED {check.__name__}: {type(error).__name__}: {error}", flush=True)
+    print(f"{len(checks) - failed} of {len(checks)} checks passed")
+    return 1 if failed else 0
+
+
+class Terminal:
+    """laggd on a pseudo terminal."""
+
+    def __init__(self, arguments, rows=50, columns=160):
+        self.process, self.fd = self._start(arguments, rows, columns)
+        self.seen = ""
+
+    @staticmethod
+    def _start(arguments, rows, columns):
+        ours, theirs = pty.openpty()
+        import fcntl
+        import struct
+        import termios
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+        process = subprocess.Popen([LAGGD, *arguments], stdin=theirs, stdout=theirs, stderr=theirs,
+                                   start_new_session=True)
+        os.close(theirs)
+        return process, ours
+
+    def read(self, seconds):
+        """What comes within a time, without cursor movements."""
+        until = time.monotonic() + seconds
+        got = b""
+        while time.monotonic() < until:
+            ready, _, _ = select.select([self.fd], [], [], 0.05)
+            if ready:
+                try:
+                    piece = os.read(self.fd, 65536)
+                except OSError:
+                    break
+                if not piece:
+                    break
+                got += piece
+        text = _ESCAPES.sub(b"", got).decode(errors="replace")
+        self.seen += text
+        return text
+
+    def expect(self, pattern, timeout=60):
+        """Waits until the output since the last expect() matches; returns all of it."""
+        until = time.monotonic() + timeout
+        start = getattr(self, "_mark", 0)
+        while True:
+            if re.search(pattern, self.seen[start:]):
+                found = self.seen[start:]
+                self._mark = len(self.seen)
+                return found
+            if time.monotonic() > until or (self.process.poll() is not None and not self.read(0.2)):
+                raise AssertionError(f"no {pattern!r} in: ...{self.seen[start:][-1500:]}")
+            self.read(0.1)
+
+    def type(self, text):
+        os.write(self.fd, text.encode())
+
+    def command(self, line, pattern, timeout=60):
+        self.type(line + "\n")
+        return self.expect(pattern, timeout)
+
+    def end(self, timeout=60):
+        until = time.monotonic() + timeout
+        while self.process.poll() is None and time.monotonic() < until:
+            self.read(0.1)
+        self.read(0.2)
+        if self.process.poll() is None:
+            self.process.kill()
+            raise AssertionError("laggd did not end: ..." + self.seen[-1500:])
+        os.close(self.fd)
+        return self.process.returncode

@@ -1,0 +1,132 @@
+#include "lagg/datapath/distributor.h"
+
+#include "support/seed.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdint>
+#include <limits>
+#include <random>
+#include <vector>
+
+namespace lagg {
+namespace {
+
+/// Who got the frames of bursts of the given sizes.
+std::vector<int> deal(turn_cursor& cursor, std::uint32_t members, std::uint32_t stride,
+                      std::vector<std::size_t> const& bursts) {
+    std::vector<int> sequence;
+    for (std::size_t const count : bursts) {
+        transmit_plan plan;
+        deal_in_turn(cursor, members, stride, count, plan);
+        sequence.insert(sequence.end(), plan.member.begin(),
+                        plan.member.begin() + static_cast<std::ptrdiff_t>(count));
+    }
+    return sequence;
+}
+
+TEST(DealInTurn, GoesRoundOneFrameEach) {
+    turn_cursor cursor;
+    EXPECT_EQ(deal(cursor, 3, 1, {7}), (std::vector{0, 1, 2, 0, 1, 2, 0}));
+}
+
+TEST(DealInTurn, GivesEachMemberItsWholeStride) {
+    turn_cursor cursor;
+    EXPECT_EQ(deal(cursor, 2, 3, {8}), (std::vector{0, 0, 0, 1, 1, 1, 0, 0}));
+}
+
+TEST(DealInTurn, ContinuesAnUnfinishedTurnInTheNextBurst) {
+    turn_cursor cursor;
+    EXPECT_EQ(deal(cursor, 3, 3, {2, 2, 5}), (std::vector{0, 0, 0, 1, 1, 1, 2, 2, 2}));
+}
+
+TEST(DealInTurn, DoesNotDependOnHowFramesAreCutIntoBursts) {
+    test::seed const seed;
+    std::mt19937_64 random(seed);
+    for (std::uint32_t const stride : {1U, 3U, 7U, 64U, 65U, 1000U}) {
+        for (std::uint32_t members = 1; members <= max_members; ++members) {
+            turn_cursor cursor;
+            std::uint64_t frame = 0;
+            for (int burst = 0; burst < 50; ++burst) {
+                std::size_t const count = random() % (chunk_size + 1);
+                std::uint64_t const from = frame;
+                for (int const member : deal(cursor, members, stride, {count})) {
+                    ASSERT_EQ(static_cast<std::uint64_t>(member), frame / stride % members);
+                    ++frame;
+                }
+                ASSERT_EQ(frame, from + count);
+            }
+        }
+    }
+}
+
+TEST(DealInTurn, LeavesTheTurnOfAMemberThatIsGoneToTheFirst) {
+    turn_cursor cursor;
+    ASSERT_EQ(deal(cursor, 4, 2, {7}), (std::vector{0, 0, 1, 1, 2, 2, 3}));
+    EXPECT_EQ(deal(cursor, 2, 2, {5}), (std::vector{0, 0, 1, 1, 0}));
+}
+
+TEST(DealInTurn, KeepsTheTurnOfAMemberThatIsStillThere) {
+    turn_cursor cursor;
+    ASSERT_EQ(deal(cursor, 4, 3, {4}), (std::vector{0, 0, 0, 1}));
+    EXPECT_EQ(deal(cursor, 2, 3, {4}), (std::vector{1, 1, 0, 0}));
+}
+
+TEST(DealInTurn, GivesNewMembersTheirTurn) {
+    turn_cursor cursor;
+    ASSERT_EQ(deal(cursor, 1, 1, {3}), (std::vector{0, 0, 0}));
+    EXPECT_EQ(deal(cursor, 3, 1, {4}), (std::vector{0, 1, 2, 0}));
+}
+
+TEST(DealInTurn, CutsTheRunningTurnToAShorterStride) {
+    turn_cursor cursor;
+    ASSERT_EQ(deal(cursor, 2, 7, {1}), (std::vector{0}));
+    EXPECT_EQ(deal(cursor, 2, 2, {5}), (std::vector{0, 0, 1, 1, 0}));
+}
+
+// Whatever the cursor says, turns are whole and in order: no counter is there to run over.
+TEST(DealInTurn, RecoversFromAnyCursor) {
+    std::uint32_t const most = std::numeric_limits<std::uint32_t>::max();
+    for (std::uint32_t const member : {0U, 2U, 3U, most - 1, most}) {
+        for (std::uint32_t const left : {0U, 1U, 2U, 3U, most - 1, most}) {
+            turn_cursor cursor{member, left};
+            std::vector<int> const sequence = deal(cursor, 3, 2, {6, 6});
+            int const first = member < 3 ? static_cast<int>(member) : 0;
+            EXPECT_EQ(sequence.front(), first);
+            std::size_t const rest_of_turn = member < 3 && left == 1 ? 1 : 2;
+            for (std::size_t i = 0; i < sequence.size(); ++i) {
+                std::size_t const turns = (i + 2 - rest_of_turn) / 2;
+                EXPECT_EQ(sequence[i], (first + static_cast<int>(turns)) % 3)
+                    << member << ' ' << left;
+            }
+        }
+    }
+}
+
+TEST(DealInTurn, TakesTheLongestStrideThereIs) {
+    std::uint32_t const most = std::numeric_limits<std::uint32_t>::max();
+    turn_cursor cursor{0, 2};
+    EXPECT_EQ(deal(cursor, 2, most, {4}), (std::vector{0, 0, 1, 1}));
+    EXPECT_EQ(cursor.left, most - 2);
+}
+
+TEST(DealByFlow, GivesAFrameToTheOwnerOfItsBucket) {
+    snapshot s;
+    for (std::size_t b = 0; b < bucket_count; ++b) {
+        s.bucket[b] = static_cast<std::uint8_t>(b * 7 % 5);
+    }
+    std::vector<std::uint32_t> hashes;
+    for (std::uint32_t i = 0; i < 40; ++i) {
+        hashes.push_back(i * 0x0301'0193U);
+    }
+    transmit_plan plan;
+    deal_by_flow(s, hashes.data(), hashes.size(), plan);
+    for (std::size_t i = 0; i < hashes.size(); ++i) {
+        EXPECT_EQ(plan.member[i], s.bucket[hashes[i] % 256]);
+        EXPECT_EQ(plan.member[i], member_of_flow(s, hashes[i]));
+    }
+    EXPECT_EQ(plan.member[40], transmit_plan::nobody);
+}
+
+} // namespace
+} // namespace lagg
