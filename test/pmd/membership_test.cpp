@@ -201,10 +201,11 @@ TEST_F(Membership, AnAddThatFailsHalfwayLeavesThePortAsFoundAndTheLaggAsItWas) {
     ASSERT_TRUE(lagg.ok());
     lagg.start();
     ASSERT_EQ(0, rte_eth_dev_set_mtu(lagg.id(), 2000));
+    ASSERT_EQ(0, rte_eth_promiscuous_enable(lagg.id()));
     as_found const was(bad.port());
     std::pair<rte_pmd_wire_op, int> const failures[] = {{RTE_PMD_WIRE_OP_CONFIGURE, ENOMEM},
         {RTE_PMD_WIRE_OP_RXQ_SETUP, EINVAL}, {RTE_PMD_WIRE_OP_TXQ_SETUP, ENOBUFS},
-        {RTE_PMD_WIRE_OP_START, EIO}, {RTE_PMD_WIRE_OP_MTU, EINVAL}};
+        {RTE_PMD_WIRE_OP_START, EIO}, {RTE_PMD_WIRE_OP_PROMISC, EIO}};
     event_list const told(lagg.id());
     for (auto const& [op, err] : failures) {
         auto const version = lagg.status().version;
@@ -446,7 +447,7 @@ TEST_F(MembershipUnderTraffic, ASurpriseRemovalEndsWithTheDeviceGoneAndItsIdFree
         told.until(id, RTE_PMD_LAGG_EVENT_MEMBER_LEFT, i);
         // Told when all is done: port, device, membership.
         EXPECT_EQ(0, rte_eth_dev_is_valid_port(id));
-        EXPECT_EQ(-ENODEV, rte_vdev_uninit(name.c_str()));
+        EXPECT_EQ(-ENOENT, rte_vdev_uninit(name.c_str()));
         EXPECT_EQ(1, lagg.status().nb_members);
         comes = vdev();
         comes = sink("check=1");

@@ -222,6 +222,25 @@ TEST(MemberLink, CountsAsDownOnlyAfterDownDelay) {
     EXPECT_EQ(r.told(), (lines{"wire1 link_down", "wire1 standby"}));
 }
 
+TEST(MemberLink, IsAsFastAsItWasUntilItsLossCounts) {
+    config c;
+    c.down_delay = 50ms;
+    rig r{c};
+    r.start();
+    r.join(1);
+    r.join(2);
+    r.link(1, down()); // drivers report no speed with it
+    EXPECT_TRUE(r.last.empty()) << "no bucket moves and the sum stays";
+    EXPECT_EQ(r.control.link().speed_mbps, 20000U);
+    r.run_for(10ms);
+    r.link(1, up());
+    EXPECT_TRUE(r.last.empty());
+    r.link(1, down());
+    r.run_for(50ms);
+    EXPECT_EQ(r.distributing(), ports{2});
+    EXPECT_EQ(r.control.link().speed_mbps, 10000U);
+}
+
 TEST(MemberLink, ThatComesBackAfterItsDownDelayRanOutWasDown) {
     config c;
     c.down_delay = 50ms;
