@@ -26,7 +26,7 @@ public:
 
     /// False, nothing copied, when full.  Caller: the producer.
     bool push(T const& value) noexcept {
-        std::size_t const at = filled_.load(std::memory_order_relaxed); // own word
+        std::size_t const at = filled_.load(std::memory_order_relaxed); // plain: our own word // own word
         if (at - drained_seen_ == Capacity) {
             // [drain] <- pop(): its copy out of the slot is over before we write there again
             drained_seen_ = drained_.load(std::memory_order_acquire);
@@ -42,7 +42,7 @@ public:
 
     /// False, `out` untouched, when empty.  Caller: the consumer.
     bool pop(T& out) noexcept {
-        std::size_t const at = drained_.load(std::memory_order_relaxed); // own word
+        std::size_t const at = drained_.load(std::memory_order_relaxed); // plain: our own word // own word
         if (at == filled_seen_) {
             // [fill] <- push(): the slots below this count are complete
             filled_seen_ = filled_.load(std::memory_order_acquire);
@@ -58,8 +58,9 @@ public:
     /// How many values there were at some moment near now: exact for nobody, good enough to decide
     /// whether to look.  No edge: nothing may be concluded about the slots.
     std::size_t size_hint() const noexcept {
-        std::size_t const drained = drained_.load(std::memory_order_relaxed);
-        std::size_t const filled = filled_.load(std::memory_order_relaxed);
+        // [drain], [fill] relaxed: a hint reads no slot
+        std::size_t const drained = drained_.load(std::memory_order_relaxed); // [drain]
+        std::size_t const filled = filled_.load(std::memory_order_relaxed);   // [fill]
         std::size_t const n = filled - drained;
         return n <= Capacity ? n : Capacity; // the two loads are of two moments
     }

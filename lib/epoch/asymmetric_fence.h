@@ -56,6 +56,7 @@ public:
     /// One heavy fence.  False: it failed (counted), and covers nothing.
     bool run() noexcept {
         std::uint64_t const number = ++begun_;
+        // [announce] <-> light_fence()
         bool const ok = call_ == nullptr ? heavy_fence(kind_) : call_(arg_, kind_);
         if (ok) {
             good_ = number;

@@ -52,7 +52,7 @@ public:
     /// nothing of the queue, for its plain state is control's.  Not to be nested.  Caller: the
     /// queue's burst.
     T const* pin() noexcept {
-        // relaxed: the value is not used before the second load, with acquire, has confirmed it
+        // [adopt] relaxed: not used before the second load, with acquire, has confirmed it
         T const* seen = current_.load(std::memory_order_relaxed);
         hook_after_load();
         if (seen == nullptr) [[unlikely]] {

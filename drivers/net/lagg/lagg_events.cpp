@@ -62,7 +62,7 @@ void unwatch(rte_eth_event_type type) {
 
 int watch_ethdev_events() {
     for (auto& word : stirred) {
-        word.store(0, std::memory_order_relaxed);  // of an earlier life; nobody listens yet
+        word.store(0, std::memory_order_relaxed);  // plain: of an earlier life, nobody listens yet
     }
     for (rte_eth_event_type const type : watched) {
         int const rc = rte_eth_dev_callback_register(RTE_ETH_ALL, type, on_event, nullptr);

@@ -32,6 +32,18 @@ namespace {
 
 using job = std::function<void()>;
 
+/// How soon to try again what memory was missing for.
+constexpr time_point out_of_memory_pause = std::chrono::milliseconds{10};
+
+time_point settle_guarded(served& s) {
+    try {
+        return s.settle(now());
+    } catch (std::bad_alloc const&) {
+        LAGG_LOG(ERR, "control: out of memory, trying again");
+        return now() + out_of_memory_pause;
+    }
+}
+
 /// A job must not take a thread down with it: the one thing that can throw here is memory.
 void run_guarded(job const& j, char const* where) {
     try {
@@ -163,7 +175,7 @@ private:
         // By index: a port may leave the list from inside its own settle().
         for (std::size_t i = serving.size(); i-- > 0;) {
             if (i < serving.size()) {
-                at = std::min(at, serving[i]->settle(now()));
+                at = std::min(at, settle_guarded(*serving[i]));
             }
         }
         arm(at);

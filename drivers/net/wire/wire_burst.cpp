@@ -317,7 +317,7 @@ std::uint16_t within_limit(tx_queue& q, std::uint32_t flags, std::uint16_t count
 
 /// A burst on a wire with a peer.
 std::uint16_t cross(tx_queue& q, std::uint32_t flags, rte_mbuf** frames, std::uint16_t count) {
-    auto const before = q.sequence.load(std::memory_order_relaxed); // ours alone
+    auto const before = q.sequence.load(std::memory_order_relaxed); // plain: ours alone
     // [cross] <-> wait_out(): either it sees this burst under way and waits, or we see its passage.
     q.sequence.store(before + 1, std::memory_order_seq_cst);
     passage const& p = *q.current.load(std::memory_order_seq_cst); // [cross]

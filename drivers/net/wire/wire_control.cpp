@@ -47,11 +47,11 @@ void wait_out(tx_queue const& q) {
 toward sum_toward(end const& sender) {
     toward sum;
     for (auto const& q : sender.tx) {
-        sum.filtered_mac += q.counters.filtered_mac.load(std::memory_order_relaxed);
-        sum.filtered_vlan += q.counters.filtered_vlan.load(std::memory_order_relaxed);
-        sum.filtered_flow += q.counters.filtered_flow.load(std::memory_order_relaxed);
-        sum.rx_too_long += q.counters.rx_too_long.load(std::memory_order_relaxed);
-        sum.missed += q.counters.missed.load(std::memory_order_relaxed);
+        sum.filtered_mac += value(q.counters.filtered_mac);
+        sum.filtered_vlan += value(q.counters.filtered_vlan);
+        sum.filtered_flow += value(q.counters.filtered_flow);
+        sum.rx_too_long += value(q.counters.rx_too_long);
+        sum.missed += value(q.counters.missed);
     }
     return sum;
 }
@@ -339,23 +339,23 @@ rte_pmd_wire_counters read_counters(end const& e) {
     rte_pmd_wire_counters c = e.events;
     for (auto const& q : e.tx) {
         auto const& from = q.counters;
-        c.tx_bursts += from.bursts.load(std::memory_order_relaxed);
-        c.sent += from.sent.load(std::memory_order_relaxed);
-        c.refused += from.refused.load(std::memory_order_relaxed);
-        c.lost_silent += from.lost_silent.load(std::memory_order_relaxed);
-        c.lost_down += from.lost_down.load(std::memory_order_relaxed);
-        c.tx_too_long += from.too_long.load(std::memory_order_relaxed);
-        c.tx_no_mbuf += from.no_mbuf.load(std::memory_order_relaxed);
-        c.tx_copied += from.copied.load(std::memory_order_relaxed);
-        c.limited_bursts += from.limited.load(std::memory_order_relaxed);
-        c.violations += q.violations.load(std::memory_order_relaxed);
+        c.tx_bursts += value(from.bursts);
+        c.sent += value(from.sent);
+        c.refused += value(from.refused);
+        c.lost_silent += value(from.lost_silent);
+        c.lost_down += value(from.lost_down);
+        c.tx_too_long += value(from.too_long);
+        c.tx_no_mbuf += value(from.no_mbuf);
+        c.tx_copied += value(from.copied);
+        c.limited_bursts += value(from.limited);
+        c.violations += value(q.violations);
     }
     for (auto const& q : e.rx) {
-        c.rx_bursts += q.bursts.load(std::memory_order_relaxed);
-        c.received += q.packets.load(std::memory_order_relaxed);
-        c.rx_dropped += q.dropped.load(std::memory_order_relaxed);
-        c.injected += q.injected.load(std::memory_order_relaxed);
-        c.violations += q.violations.load(std::memory_order_relaxed);
+        c.rx_bursts += value(q.bursts);
+        c.received += value(q.packets);
+        c.rx_dropped += value(q.dropped);
+        c.injected += value(q.injected);
+        c.violations += value(q.violations);
     }
     toward const t = received_by(e);
     c.filtered_mac = t.filtered_mac;

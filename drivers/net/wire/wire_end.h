@@ -96,9 +96,13 @@ struct passage {
 
 using counter = std::atomic<std::uint64_t>;
 
-/// Adds without an atomic read-modify-write: single writer, a reader may lag, never tear.
+/// A reader may lag, never tear.
+inline std::uint64_t value(counter const& c) {
+    return c.load(std::memory_order_relaxed); // single writer
+}
+/// Adds without an atomic read-modify-write.
 inline void add(counter& c, std::uint64_t n) {
-    c.store(c.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
+    c.store(value(c) + n, std::memory_order_relaxed); // single writer
 }
 
 struct end;

@@ -253,11 +253,11 @@ rte_eth_stats collect(end const& e) {
     s.ierrors = c.rx_too_long + c.rx_dropped;
     s.oerrors = c.lost_down + c.tx_too_long + c.tx_no_mbuf;
     for (auto const& q : e.rx) {
-        s.ibytes += q.bytes.load(std::memory_order_relaxed);
+        s.ibytes += value(q.bytes);
     }
     for (auto const& q : e.tx) {
-        s.obytes += q.counters.sent_bytes.load(std::memory_order_relaxed) +
-                    q.counters.lost_silent_bytes.load(std::memory_order_relaxed);
+        s.obytes += value(q.counters.sent_bytes) +
+                    value(q.counters.lost_silent_bytes);
     }
     return s;
 }
@@ -267,13 +267,13 @@ queue_stats collect_queues(end const& e) {
     std::memset(&s, 0, sizeof(s));
     for (std::uint16_t i = 0; i < std::min(queues_with_stats, max_queues); ++i) {
         auto const& tx = e.tx[i].counters;
-        s.q_ipackets[i] = e.rx[i].packets.load(std::memory_order_relaxed);
-        s.q_ibytes[i] = e.rx[i].bytes.load(std::memory_order_relaxed);
-        s.q_opackets[i] = tx.sent.load(std::memory_order_relaxed) +
-                          tx.lost_silent.load(std::memory_order_relaxed);
-        s.q_obytes[i] = tx.sent_bytes.load(std::memory_order_relaxed) +
-                        tx.lost_silent_bytes.load(std::memory_order_relaxed);
-        s.q_errors[i] = e.rx[i].dropped.load(std::memory_order_relaxed);
+        s.q_ipackets[i] = value(e.rx[i].packets);
+        s.q_ibytes[i] = value(e.rx[i].bytes);
+        s.q_opackets[i] = value(tx.sent) +
+                          value(tx.lost_silent);
+        s.q_obytes[i] = value(tx.sent_bytes) +
+                        value(tx.lost_silent_bytes);
+        s.q_errors[i] = value(e.rx[i].dropped);
     }
     return s;
 }

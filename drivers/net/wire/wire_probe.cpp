@@ -164,7 +164,8 @@ bool read_devargs(char const* name, char const* text, options& opt) {
 }
 
 std::uint64_t next_address() {
-    static std::atomic<std::uint32_t> count{0}; // [serial]: only uniqueness matters
+    static std::atomic<std::uint32_t> count{0};
+    // plain: only uniqueness matters
     return 0x0257'4900'0000 | (count.fetch_add(1, std::memory_order_relaxed) & 0xff'ffff);
 }
 
