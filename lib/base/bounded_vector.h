@@ -76,4 +76,4 @@ private:
     std::uint32_t size_ = 0;
 };
 
-}  // namespace lagg
+} // namespace lagg

@@ -58,4 +58,4 @@ private:
     bool failed_ = false;
 };
 
-}  // namespace lagg
+} // namespace lagg

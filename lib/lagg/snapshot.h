@@ -77,4 +77,4 @@ constexpr bool contains(snapshot const& s, port_id port) noexcept {
     return false;
 }
 
-}  // namespace lagg
+} // namespace lagg

@@ -29,11 +29,11 @@ inline constexpr std::size_t policy_count = 6;
 
 /// How a burst is spread over the distributing members.  Decided by control with each snapshot.
 enum class spread : std::uint8_t {
-    nobody,   // no distributing member: nothing is taken
-    to_one,   // exactly one distributing member, whatever the policy
-    in_turn,  // `stride` frames each
-    by_flow,  // hash -> bucket -> member
-    to_all,   // a copy to each
+    nobody,  // no distributing member: nothing is taken
+    to_one,  // exactly one distributing member, whatever the policy
+    in_turn, // `stride` frames each
+    by_flow, // hash -> bucket -> member
+    to_all,  // a copy to each
 };
 
 /// The port's run state, as published to bursts.  Anything but `running`: no member is polled and
@@ -50,9 +50,9 @@ inline constexpr time_point never = time_point::max();
 struct link_state {
     bool up = false;
     bool full_duplex = true;
-    std::uint32_t speed_mbps = 0;  // 0: unknown; counts 0 in sums and 1 in weights
+    std::uint32_t speed_mbps = 0; // 0: unknown; counts 0 in sums and 1 in weights
 
     friend bool operator==(link_state const&, link_state const&) = default;
 };
 
-}  // namespace lagg
+} // namespace lagg

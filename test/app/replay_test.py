@@ -1,4 +1,5 @@
-"""A capture file through a bond of two real kernel interfaces, read frame by frame at the far end."""
+"""A bond of two real kernel interfaces: a capture file is sent through it and read frame by frame at the
+far end, and pings from there are answered."""
 
 import os
 import shutil
@@ -159,6 +160,54 @@ def broadcast_brings_every_frame_over_both_links():
         len(links[0]), len(links[1]))
 
 
+# Sends pings and prints how many came back whole.
+PINGER = """
+import socket, struct, sys, time
+def checksum(data):
+    total = sum(struct.unpack("!%dH" % (len(data) // 2), data))
+    while total >> 16:
+        total = (total & 0xffff) + (total >> 16)
+    return ~total & 0xffff
+ours = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
+ours.settimeout(2)
+answered = 0
+for number in range(20):
+    body = struct.pack("!HH", 7, number) + bytes(range(number, number + 56))
+    ask = struct.pack("!BBH", 8, 0, checksum(struct.pack("!BBH", 8, 0, 0) + body)) + body
+    ours.sendto(ask, ("10.9.0.77", 0))
+    try:
+        while True:
+            got = ours.recv(2000)[20:]
+            if got[0] == 0 and got[4:] == body:
+                answered += checksum(got) == 0
+                break
+    except socket.timeout:
+        pass
+print("answered", answered)
+"""
+
+
+def pings_are_answered_through_the_bond():
+    with tempfile.TemporaryDirectory() as folder:
+        lab = Lab(folder)
+        try:
+            tool("ip", "-n", SPACE, "addr", "add", "10.9.0.2/24", "dev", "far0")
+            vdevs = [f"--vdev=net_af_packet{i},iface={near}" for i, near in enumerate(lab.near)]
+            vdevs.append("--vdev=net_lagg0,policy=failover,member=net_af_packet0,"
+                         "member=net_af_packet1,primary=net_af_packet0")
+            process = subprocess.Popen(
+                [laggd.LAGGD, *laggd.eal(*vdevs), "--", "--forward-mode=icmpecho", "-a"],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+            while b"RX P=2/Q=0" not in process.stdout.readline():
+                assert process.poll() is None
+            answer = tool("ip", "netns", "exec", SPACE, sys.executable, "-c", PINGER).stdout
+            text, _ = process.communicate(b"quit\n", timeout=60)
+            assert process.returncode == 0, text
+            assert "answered 20" in answer, (answer, text.decode(errors="replace"))
+        finally:
+            lab.close()
+
+
 def a_file_that_is_no_capture_is_named():
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "text.pcap")
@@ -182,5 +231,6 @@ if __name__ == "__main__":
         by_flow_each_frame_arrives_once_and_each_flow_on_one_link_in_order,
         in_turn_both_links_carry_half,
         broadcast_brings_every_frame_over_both_links,
+        pings_are_answered_through_the_bond,
         a_file_that_is_no_capture_is_named,
     ]))

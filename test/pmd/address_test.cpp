@@ -1,5 +1,5 @@
-// Addresses: the lagg has one, its members carry it for as long as they are members, and what a member hears beyond
-// it stays out.
+// Addresses: the lagg has one, its members carry it for as long as they are members, and what a
+// member hears beyond it stays out.
 #include "fixture.h"
 
 #include <array>
@@ -243,6 +243,49 @@ TEST_F(Addresses, SecondaryAddressesAreHeardByEveryMemberUntilTheyAreRemoved) {
     EXPECT_EQ(filtered + 1, counters(x.near).filtered_mac);
 }
 
+TEST_F(Addresses, AMembersOwnAddressComesBackAlthoughTheLaggListenedToItToo) {
+    lagg_port lagg("policy=loadbalance,mac=02:0a:0b:0c:0d:01," + both());
+    ASSERT_TRUE(lagg.ok());
+    lagg.start();
+    auto theirs = address(0);
+    rte_ether_unformat_addr(y_own.c_str(), &theirs);
+    ASSERT_EQ(0, rte_eth_dev_mac_addr_add(lagg.id(), &theirs, 0));
+    EXPECT_EQ(1u, delivered(lagg, x, theirs));
+    EXPECT_EQ(1u, delivered(lagg, y, theirs));
+    lagg.remove(y.near.port());
+    EXPECT_EQ(y_own, mac(y.near));
+    bring_up(y.near.port());
+    EXPECT_EQ(1, send(y.far.port(), frames_to(theirs)));
+    EXPECT_EQ(1u, receive_all(y.near.port()));
+    ASSERT_EQ(0, rte_eth_dev_stop(y.near.port()));
+    lagg.add(y.near.port());
+    EXPECT_FALSE(lagg.member(y.near.port()).promiscuous_for_us);
+    EXPECT_EQ(1u, delivered(lagg, y, theirs));
+    EXPECT_EQ(1u, delivered(lagg, y, address(1)));
+}
+
+TEST_F(Addresses, ASecondaryAddressMayBecomeTheFirst) {
+    lagg_port lagg("policy=loadbalance,mac=02:0a:0b:0c:0d:01," + both());
+    ASSERT_TRUE(lagg.ok());
+    lagg.start();
+    auto extra = address(21);
+    ASSERT_EQ(0, rte_eth_dev_mac_addr_add(lagg.id(), &extra, 0));
+    ASSERT_EQ(0, rte_eth_dev_mac_addr_remove(lagg.id(), &extra));
+    ASSERT_EQ(0, rte_eth_dev_default_mac_addr_set(lagg.id(), &extra));
+    expect_all_carry(lagg);
+    for (wire_pair const* w : {&x, &y}) {
+        EXPECT_EQ(1u, delivered(lagg, *w, extra));
+        EXPECT_EQ(0u, delivered(lagg, *w, address(1))) << "the first one before";
+        EXPECT_FALSE(lagg.member(w->near.port()).promiscuous_for_us);
+    }
+    auto first = address(1);
+    ASSERT_EQ(0, rte_eth_dev_mac_addr_add(lagg.id(), &first, 0));
+    for (wire_pair const* w : {&x, &y}) {
+        EXPECT_EQ(1u, delivered(lagg, *w, extra));
+        EXPECT_EQ(1u, delivered(lagg, *w, first)) << "now the second one";
+    }
+}
+
 TEST_F(Addresses, ASecondaryAddressThatADeviceCannotKeepIsHeardAnyway) {
     lagg_port lagg("policy=loadbalance," + both());
     ASSERT_TRUE(lagg.ok());
@@ -283,6 +326,19 @@ TEST_F(Addresses, TheMulticastListIsKeptByEveryMember) {
     EXPECT_EQ(1u, delivered(lagg, z, group(1))) << "after a restart";
     ASSERT_EQ(0, rte_eth_dev_set_mc_addr_list(lagg.id(), nullptr, 0));
     EXPECT_EQ(0u, delivered(lagg, z, group(1)));
+}
+
+TEST_F(Addresses, AMemberThatLeftHearsTheLaggsGroupsNoMore) {
+    lagg_port lagg("policy=loadbalance," + both());
+    ASSERT_TRUE(lagg.ok());
+    lagg.start();
+    auto one = group(1);
+    ASSERT_EQ(0, rte_eth_dev_set_mc_addr_list(lagg.id(), &one, 1));
+    lagg.remove(x.near.port());
+    bring_up(x.near.port());
+    EXPECT_EQ(1, send(x.far.port(), frames_to(group(1))));
+    EXPECT_EQ(0u, receive_all(x.near.port()));
+    EXPECT_EQ(1u, delivered(lagg, y, group(1)));
 }
 
 TEST_F(Addresses, AMemberThatKeepsNoMulticastListHearsAllInstead) {
@@ -431,7 +487,8 @@ TEST_F(FixedAddress, ANewAddressThatOneMemberCanInNoWayHearIsRefusedAndNobodyHas
     EXPECT_EQ(own, mac(lagg.id()));
     EXPECT_EQ(own, mac(x.near));
     EXPECT_EQ(own, mac(fixed.near));
-    ASSERT_EQ(0, rte_eth_allmulticast_enable(lagg.id()));  // a change that succeeds tells control all
+    ASSERT_EQ(0,
+              rte_eth_allmulticast_enable(lagg.id())); // a change that succeeds tells control all
     EXPECT_FALSE(lagg.member(fixed.near.port()).promiscuous_for_us);
     ASSERT_EQ(0, rte_eth_dev_default_mac_addr_set(lagg.id(), &fresh));
     EXPECT_TRUE(lagg.member(fixed.near.port()).promiscuous_for_us);
@@ -440,5 +497,5 @@ TEST_F(FixedAddress, ANewAddressThatOneMemberCanInNoWayHearIsRefusedAndNobodyHas
     EXPECT_EQ(0u, delivered(lagg, fixed, address(50)));
 }
 
-}  // namespace
-}  // namespace lagg::test
+} // namespace
+} // namespace lagg::test

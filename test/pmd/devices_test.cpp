@@ -18,16 +18,17 @@ struct Devices : testing::Test {
 TEST_F(Devices, ABadNameIsRefused) {
     std::string const long_name = "net_lagg" + std::string(RTE_PMD_LAGG_NAME_LEN, '1');
     for (char const* const name : {static_cast<char const*>(nullptr), "", "lagg0", "net_ring0",
-             "net_lag", "NET_LAGG0", long_name.c_str()}) {
+                                   "net_lag", "NET_LAGG0", long_name.c_str()}) {
         EXPECT_EQ(-EINVAL, rte_pmd_lagg_create(name, "")) << (name == nullptr ? "null" : name);
         EXPECT_EQ(ports, rte_eth_dev_count_total());
     }
 }
 
 TEST_F(Devices, BadArgumentsAreRefusedAndLeaveNothingBehind) {
-    for (char const* const args : {"policy=active-backup", "policy=", "nonsense=1", "stride=0", "stride",
-             "mac=1:2", "mac=ff:ff:ff:ff:ff:ff", "min_links=33", "up_delay=-1", "weight=x@0", "hash=l5",
-             "policy=roundrobin,policy=none", "queues=0", "member="}) {
+    for (char const* const args :
+         {"policy=active-backup", "policy=", "nonsense=1", "stride=0", "stride", "mac=1:2",
+          "mac=ff:ff:ff:ff:ff:ff", "min_links=33", "up_delay=-1", "weight=x@0", "hash=l5",
+          "policy=roundrobin,policy=none", "queues=0", "member="}) {
         EXPECT_EQ(-EINVAL, rte_pmd_lagg_create("net_lagg500", args)) << args;
         EXPECT_EQ(ports, rte_eth_dev_count_total());
     }
@@ -57,9 +58,11 @@ TEST_F(Devices, WhatIsNoLaggCannotBeDestroyedAsOne) {
 TEST_F(Devices, AMemberThatRefusesEndsTheCreationAndTheOthersAreGivenBack) {
     vdev a = sink();
     vdev b = sink();
-    bring_up(b.port());  // started: refused
-    EXPECT_EQ(-EBUSY, rte_pmd_lagg_create("net_lagg501",
-        ("policy=roundrobin,member=" + a.name() + ",member=" + b.name()).c_str()));
+    bring_up(b.port()); // started: refused
+    EXPECT_EQ(-EBUSY,
+              rte_pmd_lagg_create(
+                  "net_lagg501",
+                  ("policy=roundrobin,member=" + a.name() + ",member=" + b.name()).c_str()));
     EXPECT_EQ("", owner_of(a.port()));
     EXPECT_EQ("", owner_of(b.port()));
     EXPECT_EQ(4, send(b.port(), frames(4)));
@@ -160,8 +163,8 @@ TEST_F(Devices, SurviveAStormOfCreationAndDestructionWithFlappingMembers) {
     std::uint64_t arrived = 0;
     char const* const policies[] = {"roundrobin", "loadbalance", "failover", "none"};
     for (int i = 0; i < 200; ++i) {
-        lagg_port lagg("policy=" + std::string(policies[i % 4]) + ",lsc_poll_period_ms=1,member="
-            + x.near.name() + (i % 3 == 0 ? "" : ",member=" + y.near.name()));
+        lagg_port lagg("policy=" + std::string(policies[i % 4]) + ",lsc_poll_period_ms=1,member=" +
+                       x.near.name() + (i % 3 == 0 ? "" : ",member=" + y.near.name()));
         ASSERT_TRUE(lagg.ok());
         lagg.start();
         if (i % 3 == 0) {
@@ -185,5 +188,5 @@ TEST_F(Devices, SurviveAStormOfCreationAndDestructionWithFlappingMembers) {
     EXPECT_EQ(0u, rte_pmd_wire_in_burst_violation_count(y.near.port()));
 }
 
-}  // namespace
-}  // namespace lagg::test
+} // namespace
+} // namespace lagg::test

@@ -10,8 +10,8 @@
 namespace lagg::test {
 
 rte_mempool* pool() {
-    static rte_mempool* const p = rte_pktmbuf_pool_create("test", 8191, 0, 0,
-        RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
+    static rte_mempool* const p =
+        rte_pktmbuf_pool_create("test", 8191, 0, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
     return p;
 }
 
@@ -87,7 +87,8 @@ rte_pmd_lagg_status lagg_port::status() const {
 }
 
 void lagg_port::settle() const {
-    // The first round trip may have overtaken what was raised; control acted on it before the second.
+    // The first round trip may have overtaken what was raised; control acted on it before the
+    // second.
     for (int i = 0; i < 2; ++i) {
         int const rc = rte_pmd_lagg_barrier(id(), 1);
         EXPECT_TRUE(rc == 0 || rc == -ETIMEDOUT) << rc;
@@ -168,8 +169,8 @@ void free_all(std::vector<rte_mbuf*>& list) {
 }
 
 std::uint16_t send(std::uint16_t port, std::vector<rte_mbuf*> list, std::uint16_t queue) {
-    std::uint16_t const n = rte_eth_tx_burst(port, queue, list.data(),
-        static_cast<std::uint16_t>(list.size()));
+    std::uint16_t const n =
+        rte_eth_tx_burst(port, queue, list.data(), static_cast<std::uint16_t>(list.size()));
     for (std::size_t i = n; i < list.size(); ++i) {
         rte_pktmbuf_free(list[i]);
     }
@@ -188,4 +189,4 @@ std::size_t receive_all(std::uint16_t port, std::uint16_t queue) {
     return total;
 }
 
-}  // namespace lagg::test
+} // namespace lagg::test

@@ -1,4 +1,5 @@
-// What every PMD test stands on: an EAL without hugepages, wires, a lagg, frames.  Knows no single behaviour.
+// What every PMD test stands on: an EAL without hugepages, wires, a lagg, frames.  Knows no single
+// behaviour.
 #pragma once
 
 #include "rte_pmd_lagg.h"
@@ -54,9 +55,12 @@ private:
 };
 
 /// A sink: frames sent there are gone and counted.  `args` as in drivers/net/wire/README.md.
-inline vdev sink(std::string const& args = "") { return vdev("net_wire", args); }
+inline vdev sink(std::string const& args = "") {
+    return vdev("net_wire", args);
+}
 
-/// Two ends of one wire; the far one is configured and started, so that what is sent can be received there.
+/// Two ends of one wire; the far one is configured and started, so that what is sent can be
+/// received there.
 struct wire_pair {
     vdev far;
     vdev near;
@@ -108,4 +112,4 @@ std::uint16_t send(std::uint16_t port, std::vector<rte_mbuf*> frames, std::uint1
 /// Receives and frees until nothing comes any more; returns how many.
 std::size_t receive_all(std::uint16_t port, std::uint16_t queue = 0);
 
-}  // namespace lagg::test
+} // namespace lagg::test

@@ -1,4 +1,5 @@
-// The link of the lagg port and what its members' links do to traffic: loss and return, delays, failover.
+// The link of the lagg port and what its members' links do to traffic: loss and return, delays,
+// failover.
 #include "fixture.h"
 
 #include <atomic>
@@ -46,14 +47,14 @@ void heal(lagg_port const& lagg, vdev const& v) {
 class link_events {
 public:
     explicit link_events(lagg_port const& lagg) : port_(lagg.id()) {
-        EXPECT_EQ(0,
-            rte_eth_dev_callback_register(port_, RTE_ETH_EVENT_INTR_LSC, &link_events::on, this));
+        EXPECT_EQ(0, rte_eth_dev_callback_register(port_, RTE_ETH_EVENT_INTR_LSC, &link_events::on,
+                                                   this));
     }
     ~link_events() {
         int rc = -EAGAIN;
         while (rc == -EAGAIN) {
             rc = rte_eth_dev_callback_unregister(port_, RTE_ETH_EVENT_INTR_LSC, &link_events::on,
-                this);
+                                                 this);
         }
         EXPECT_EQ(0, rc);
     }
@@ -248,8 +249,8 @@ TEST_F(MemberLink, ALossReportedByTheDeviceMovesAllTraffic) {
 
 TEST_F(MemberLink, ALossThatTheDeviceDoesNotReportIsFoundByAsking) {
     vdev const silent = sink("lsc=0");
-    lagg_port lagg("policy=loadbalance,lsc_poll_period_ms=1,member=" + silent.name() + ",member="
-        + a.name());
+    lagg_port lagg("policy=loadbalance,lsc_poll_period_ms=1,member=" + silent.name() +
+                   ",member=" + a.name());
     ASSERT_TRUE(lagg.ok());
     lagg.start();
     EXPECT_TRUE(lagg.member(silent.port()).distributing);
@@ -265,8 +266,8 @@ TEST_F(MemberLink, ALossThatTheDeviceDoesNotReportIsFoundByAsking) {
 
 TEST_F(MemberLink, FramesForAMemberWhoseLossIsNotKnownYetAreGivenBack) {
     vdev const silent = sink("lsc=0");
-    lagg_port lagg("policy=loadbalance,lsc_poll_period_ms=60000,member=" + silent.name()
-        + ",member=" + a.name());
+    lagg_port lagg("policy=loadbalance,lsc_poll_period_ms=60000,member=" + silent.name() +
+                   ",member=" + a.name());
     ASSERT_TRUE(lagg.ok());
     lagg.start();
     ASSERT_EQ(0, rte_pmd_wire_cut(silent.port()));
@@ -281,8 +282,8 @@ TEST_F(MemberLink, FramesForAMemberWhoseLossIsNotKnownYetAreGivenBack) {
 
 TEST_F(MemberLink, FramesThatADeadMemberSwallowsAreCountedAsItsErrors) {
     vdev const silent = sink("lsc=0,down=drop");
-    lagg_port lagg("policy=loadbalance,lsc_poll_period_ms=60000,member=" + silent.name()
-        + ",member=" + a.name());
+    lagg_port lagg("policy=loadbalance,lsc_poll_period_ms=60000,member=" + silent.name() +
+                   ",member=" + a.name());
     ASSERT_TRUE(lagg.ok());
     lagg.start();
     ASSERT_EQ(0, rte_pmd_wire_cut(silent.port()));
@@ -411,7 +412,7 @@ TEST_F(Failover, ThePrimaryIsOnHoldUntilItHasBeenUpLongEnough) {
     cut(lagg, b);
     heal(lagg, b);
     cut(lagg, a);
-    expect_used(lagg, b, a);  // no hold when there is nobody else
+    expect_used(lagg, b, a); // no hold when there is nobody else
 }
 
 TEST_F(Failover, B13RemovingThePrimaryMovesTrafficAndAddingItAgainBringsItBack) {
@@ -429,7 +430,7 @@ TEST_F(Failover, B13RemovingThePrimaryMovesTrafficAndAddingItAgainBringsItBack) 
     expect_used(lagg, a, b);
     ASSERT_EQ(0, rte_pmd_lagg_primary_set(lagg.id(), nullptr));
     EXPECT_STREQ("", lagg.status().primary);
-    expect_used(lagg, a, b);  // nobody asked for another one
+    expect_used(lagg, a, b); // nobody asked for another one
 }
 
 TEST_F(Failover, B13AnotherPrimaryIsUsedAtOnceWhateverFailbackSays) {
@@ -516,8 +517,8 @@ struct FailoverReception : TestOfLinks {
     wire_pair x = wire();
     wire_pair y = wire();
     std::string args(std::string const& more = "") const {
-        return "policy=failover,primary=" + x.near.name() + ",member=" + x.near.name() + ",member="
-            + y.near.name() + more;
+        return "policy=failover,primary=" + x.near.name() + ",member=" + x.near.name() +
+               ",member=" + y.near.name() + more;
     }
     void TearDown() override {
         x.near.close();
@@ -638,11 +639,12 @@ TEST_F(FailoverReception, R11MembersLeaveWhileBurstsReceive) {
     receiver.join();
     EXPECT_LE(crossed, offered);
     EXPECT_EQ(received, lagg.stats().ipackets);
-    EXPECT_EQ(crossed, received + lagg.xstat("rx_dropped_not_collecting")
-        + lagg.xstat("rx_dropped_drain_no_room")) << "each frame is received or counted";
+    EXPECT_EQ(crossed, received + lagg.xstat("rx_dropped_not_collecting") +
+                           lagg.xstat("rx_dropped_drain_no_room"))
+        << "each frame is received or counted";
     EXPECT_EQ(0u, counters(x.near).violations);
     EXPECT_EQ(0u, counters(y.near).violations);
 }
 
-}  // namespace
-}  // namespace lagg::test
+} // namespace
+} // namespace lagg::test

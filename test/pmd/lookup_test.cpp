@@ -1,4 +1,5 @@
-// R13: which member a flow goes to, asked beforehand, and sending there as long as the answer holds.
+// R13: which member a flow goes to, asked beforehand, and sending there as long as the answer
+// holds.
 #include "traffic.h"
 
 #include <array>
@@ -28,7 +29,7 @@ struct Lookup : testing::Test {
     }
     std::array<std::uint64_t, 3> sent() const {
         return {rte_pmd_wire_sent(sinks[0].port()), rte_pmd_wire_sent(sinks[1].port()),
-            rte_pmd_wire_sent(sinks[2].port())};
+                rte_pmd_wire_sent(sinks[2].port())};
     }
     /// Each flow goes where the lookup says.
     void agrees(lagg_port const& lagg, std::uint32_t flows, std::uint16_t burst) const {
@@ -49,7 +50,9 @@ struct Lookup : testing::Test {
     }
 };
 
-rte_mbuf* one(std::uint32_t flow) { return frames(1, flow)[0]; }
+rte_mbuf* one(std::uint32_t flow) {
+    return frames(1, flow)[0];
+}
 
 std::uint16_t ask(std::uint16_t lagg, std::uint64_t* version = nullptr) {
     rte_mbuf* const m = one(1);
@@ -64,8 +67,9 @@ TEST_F(Lookup, R13NamesTheMemberThatTheFrameLeavesThrough) {
     lagg.start();
     agrees(lagg, 2000, 1);
     agrees(lagg, 100'000, 50);
-    for (std::uint32_t const fields : {RTE_PMD_LAGG_HASH_L2, RTE_PMD_LAGG_HASH_L3,
-             RTE_PMD_LAGG_HASH_L4, RTE_PMD_LAGG_HASH_L3 | RTE_PMD_LAGG_HASH_L4}) {
+    for (std::uint32_t const fields :
+         {RTE_PMD_LAGG_HASH_L2, RTE_PMD_LAGG_HASH_L3, RTE_PMD_LAGG_HASH_L4,
+          RTE_PMD_LAGG_HASH_L3 | RTE_PMD_LAGG_HASH_L4}) {
         ASSERT_EQ(0, rte_pmd_lagg_hash_set(lagg.id(), fields));
         agrees(lagg, 3000, 30);
     }
@@ -92,10 +96,10 @@ TEST_F(Lookup, R13SaysNobodyWhereNoFlowHasAMember) {
     lagg_port lagg("policy=roundrobin" + members());
     ASSERT_TRUE(lagg.ok());
     std::uint64_t version = 0;
-    EXPECT_EQ(RTE_PMD_LAGG_NO_MEMBER, ask(lagg.id()));  // not started
+    EXPECT_EQ(RTE_PMD_LAGG_NO_MEMBER, ask(lagg.id())); // not started
     lagg.start();
     for (auto const policy : {RTE_PMD_LAGG_POLICY_ROUNDROBIN, RTE_PMD_LAGG_POLICY_BROADCAST,
-             RTE_PMD_LAGG_POLICY_NONE}) {
+                              RTE_PMD_LAGG_POLICY_NONE}) {
         ASSERT_EQ(0, rte_pmd_lagg_policy_set(lagg.id(), policy));
         EXPECT_EQ(RTE_PMD_LAGG_NO_MEMBER, ask(lagg.id(), &version)) << policy;
         EXPECT_EQ(lagg.status().version, version);
@@ -116,7 +120,7 @@ TEST_F(Lookup, R13SaysNobodyWhereNoFlowHasAMember) {
     EXPECT_EQ(sinks[0].port(), ask(lagg.id()));
     ASSERT_EQ(0, rte_pmd_lagg_admin_set(lagg.id(), false));
     EXPECT_EQ(RTE_PMD_LAGG_NO_MEMBER, ask(lagg.id()));
-    EXPECT_EQ(RTE_PMD_LAGG_NO_MEMBER, ask(sinks[1].port()));  // no lagg
+    EXPECT_EQ(RTE_PMD_LAGG_NO_MEMBER, ask(sinks[1].port())); // no lagg
     EXPECT_EQ(RTE_PMD_LAGG_NO_MEMBER, ask(60'000));
 }
 
@@ -215,5 +219,5 @@ TEST_F(Lookup, R13SendingOnTheAnswerNeverMissesTheMemberWhileEverythingChanges) 
     RecordProperty("stale", static_cast<int>(stale));
 }
 
-}  // namespace
-}  // namespace lagg::test
+} // namespace
+} // namespace lagg::test

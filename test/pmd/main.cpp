@@ -13,8 +13,8 @@
 int main(int argc, char** argv) {
     testing::InitGoogleTest(&argc, argv);
     std::string const prefix = "--file-prefix=pmdtest" + std::to_string(getpid());
-    std::vector<std::string> words{argv[0], "--no-huge", "--no-shconf", "-m", "256", "--no-pci",
-        "--no-telemetry", "-l", "0", prefix};
+    std::vector<std::string> words{argv[0],    "--no-huge",      "--no-shconf", "-m", "256",
+                                   "--no-pci", "--no-telemetry", "-l",          "0",  prefix};
     std::vector<char*> eal;
     for (auto& w : words) {
         eal.push_back(w.data());

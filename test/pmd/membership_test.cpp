@@ -130,7 +130,8 @@ TEST_F(Membership, RefusesWhatIsNoPortOrALagg) {
     EXPECT_EQ("", owner_of(other.id()));
     for (unsigned bad : {RTE_MAX_ETHPORTS - 1u, RTE_MAX_ETHPORTS + 0u, 40'000u, 65'535u}) {
         EXPECT_EQ(-EINVAL, rte_pmd_lagg_member_add(lagg.id(), static_cast<std::uint16_t>(bad), 10));
-        EXPECT_EQ(-ENOENT, rte_pmd_lagg_member_remove(lagg.id(), static_cast<std::uint16_t>(bad), 10));
+        EXPECT_EQ(-ENOENT,
+                  rte_pmd_lagg_member_remove(lagg.id(), static_cast<std::uint16_t>(bad), 10));
     }
     EXPECT_EQ(-ENODEV, rte_pmd_lagg_member_add(a.port(), lagg.id(), patience));
     EXPECT_EQ(-ENODEV, rte_pmd_lagg_member_remove(a.port(), lagg.id(), patience));
@@ -138,7 +139,8 @@ TEST_F(Membership, RefusesWhatIsNoPortOrALagg) {
 
 TEST_F(Membership, RefusesMoreMembersThanItHasRoomFor) {
     if (RTE_MAX_ETHPORTS <= RTE_PMD_LAGG_MAX_MEMBERS + 1) {
-        GTEST_SKIP() << "this DPDK has " << RTE_MAX_ETHPORTS << " ports, 34 are needed; the aggregator's "
+        GTEST_SKIP() << "this DPDK has " << RTE_MAX_ETHPORTS
+                     << " ports, 34 are needed; the aggregator's "
                         "unit tests count members without ports";
     }
     std::vector<vdev> all;
@@ -204,8 +206,10 @@ TEST_F(Membership, AnAddThatFailsHalfwayLeavesThePortAsFoundAndTheLaggAsItWas) {
     ASSERT_EQ(0, rte_eth_promiscuous_enable(lagg.id()));
     as_found const was(bad.port());
     std::pair<rte_pmd_wire_op, int> const failures[] = {{RTE_PMD_WIRE_OP_CONFIGURE, ENOMEM},
-        {RTE_PMD_WIRE_OP_RXQ_SETUP, EINVAL}, {RTE_PMD_WIRE_OP_TXQ_SETUP, ENOBUFS},
-        {RTE_PMD_WIRE_OP_START, EIO}, {RTE_PMD_WIRE_OP_PROMISC, EIO}};
+                                                        {RTE_PMD_WIRE_OP_RXQ_SETUP, EINVAL},
+                                                        {RTE_PMD_WIRE_OP_TXQ_SETUP, ENOBUFS},
+                                                        {RTE_PMD_WIRE_OP_START, EIO},
+                                                        {RTE_PMD_WIRE_OP_PROMISC, EIO}};
     event_list const told(lagg.id());
     for (auto const& [op, err] : failures) {
         auto const version = lagg.status().version;
@@ -247,9 +251,9 @@ TEST_F(Membership, TakesAMemberThatIsProbedLaterInEitherOrder) {
             // Ours from the first moment on.
             EXPECT_EQ(lagg.name(), owner_of(ports[i]));
             lagg.until([&](auto const& s) {
-                return s.nb_members == i + 1 && s.nb_awaited == 1 - i
-                    && std::string("present") == s.members[0].phase
-                    && std::string("present") == s.members[i].phase;
+                return s.nb_members == i + 1 && s.nb_awaited == 1 - i &&
+                       std::string("present") == s.members[0].phase &&
+                       std::string("present") == s.members[i].phase;
             });
             EXPECT_EQ(running ? 1 : 0, rte_eth_devices[ports[i]].data->dev_started);
         }
@@ -302,7 +306,8 @@ struct MembershipUnderTraffic : Membership {
     }
     void set_policy(int i) {
         rte_pmd_lagg_policy const by_turns[] = {RTE_PMD_LAGG_POLICY_LOADBALANCE,
-            RTE_PMD_LAGG_POLICY_ROUNDROBIN, RTE_PMD_LAGG_POLICY_FAILOVER};
+                                                RTE_PMD_LAGG_POLICY_ROUNDROBIN,
+                                                RTE_PMD_LAGG_POLICY_FAILOVER};
         ASSERT_EQ(0, rte_pmd_lagg_policy_set(lagg.id(), by_turns[i % 3]));
     }
 };
@@ -343,7 +348,7 @@ TEST_F(MembershipUnderTraffic, R10AMemberThatLeftCanBeClosedAndItsPortIdUsedAgai
         ASSERT_EQ(0, rte_pmd_lagg_member_remove(lagg.id(), comes.port(), patience));
         sent += rte_pmd_wire_sent(comes.port());
         ASSERT_EQ(0u, rte_pmd_wire_in_burst_violation_count(comes.port()));
-        comes.close();  // poisoned: a burst that still came would end the process
+        comes.close(); // poisoned: a burst that still came would end the process
         comes = sink("check=1");
         ASSERT_TRUE(comes.ok());
         ASSERT_EQ(id, comes.port());
@@ -388,8 +393,8 @@ TEST_F(Membership, D5D6ReceiveNeverPollsARemovedMemberNorDeliversFromIt) {
     wire_pair x = wire("check=1");
     wire_pair y = wire("check=1");
     for (char const* const policy : {"failover", "roundrobin", "loadbalance", "broadcast"}) {
-        lagg_port lagg("policy=" + std::string(policy) + ",rx_all=1,member=" + x.near.name()
-            + ",member=" + y.near.name());
+        lagg_port lagg("policy=" + std::string(policy) + ",rx_all=1,member=" + x.near.name() +
+                       ",member=" + y.near.name());
         ASSERT_TRUE(lagg.ok());
         lagg.start();
         traffic t(lagg.id());
@@ -483,11 +488,12 @@ TEST_F(Membership, TellsEachChangeOnceAndInOrder) {
         lagg.until([](auto const& s) { return s.link_up; });
         lagg.remove(m);
         auto types = told.types_of(m);
-        std::vector<event> const expected{RTE_PMD_LAGG_EVENT_MEMBER_JOINED,
-            RTE_PMD_LAGG_EVENT_MEMBER_LINK_UP, RTE_PMD_LAGG_EVENT_MEMBER_DISTRIBUTING,
-            RTE_PMD_LAGG_EVENT_MEMBER_LINK_DOWN, RTE_PMD_LAGG_EVENT_MEMBER_STANDBY,
-            RTE_PMD_LAGG_EVENT_MEMBER_LINK_UP, RTE_PMD_LAGG_EVENT_MEMBER_DISTRIBUTING,
-            RTE_PMD_LAGG_EVENT_MEMBER_STANDBY, RTE_PMD_LAGG_EVENT_MEMBER_LEFT};
+        std::vector<event> const expected{
+            RTE_PMD_LAGG_EVENT_MEMBER_JOINED,       RTE_PMD_LAGG_EVENT_MEMBER_LINK_UP,
+            RTE_PMD_LAGG_EVENT_MEMBER_DISTRIBUTING, RTE_PMD_LAGG_EVENT_MEMBER_LINK_DOWN,
+            RTE_PMD_LAGG_EVENT_MEMBER_STANDBY,      RTE_PMD_LAGG_EVENT_MEMBER_LINK_UP,
+            RTE_PMD_LAGG_EVENT_MEMBER_DISTRIBUTING, RTE_PMD_LAGG_EVENT_MEMBER_STANDBY,
+            RTE_PMD_LAGG_EVENT_MEMBER_LEFT};
         EXPECT_EQ(expected, types);
         for (auto const& e : told.all()) {
             EXPECT_EQ(lagg.id(), e.lagg);
@@ -544,7 +550,8 @@ TEST_F(Membership, RefusesChangesFromItsOwnCallback) {
     EXPECT_EQ("", owner_of(b.port()));
 }
 
-std::uint16_t change_from_within(std::uint16_t, std::uint16_t, rte_mbuf**, std::uint16_t n, void* rc) {
+std::uint16_t change_from_within(std::uint16_t, std::uint16_t, rte_mbuf**, std::uint16_t n,
+                                 void* rc) {
     auto* const results = static_cast<std::vector<int>*>(rc);
     results->push_back(rte_pmd_lagg_policy_set(results->front() & 0xff, RTE_PMD_LAGG_POLICY_NONE));
     return n;
@@ -588,10 +595,10 @@ TEST_F(Membership, ASlowMemberDelaysNoLinkLoss) {
     auto const joined = std::find_if(all.begin(), all.end(), [&](auto const& e) {
         return e.member == slow.port() && e.type == RTE_PMD_LAGG_EVENT_MEMBER_JOINED;
     });
-    EXPECT_EQ(4, std::count_if(all.begin(), joined, [&](auto const& e) {
-        return e.member == x.near.port();
-    }));
-    lagg.until([](auto const& s) { return s.members[1].distributing && s.members[0].distributing; });
+    EXPECT_EQ(4, std::count_if(all.begin(), joined,
+                               [&](auto const& e) { return e.member == x.near.port(); }));
+    lagg.until(
+        [](auto const& s) { return s.members[1].distributing && s.members[0].distributing; });
     EXPECT_EQ(4, send(lagg.id(), frames(4)));
     EXPECT_EQ(2u, rte_pmd_wire_sent(slow.port()));
     receive_all(x.far.port());
@@ -640,8 +647,9 @@ TEST_F(MembershipUnderTraffic, OwnershipAgreesWithMembershipWhenTwoThreadsAddAnd
         for (unsigned i = 0; !quit; ++i) {
             int const rc = i % 2 == 0 ? rte_pmd_lagg_member_add(lagg.id(), comes.port(), 0)
                                       : rte_pmd_lagg_member_remove(lagg.id(), comes.port(), 0);
-            EXPECT_TRUE(rc == 0 || rc == -EINPROGRESS || rc == -EEXIST || rc == -ENOENT
-                || rc == -EBUSY) << rc;
+            EXPECT_TRUE(rc == 0 || rc == -EINPROGRESS || rc == -EEXIST || rc == -ENOENT ||
+                        rc == -EBUSY)
+                << rc;
         }
     });
     for (int i = 0; i < 300; ++i) {
@@ -662,5 +670,5 @@ TEST_F(MembershipUnderTraffic, OwnershipAgreesWithMembershipWhenTwoThreadsAddAnd
     EXPECT_EQ(0u, t.wrong());
 }
 
-}  // namespace
-}  // namespace lagg::test
+} // namespace
+} // namespace lagg::test

@@ -1,4 +1,5 @@
-// A burst that was preempted for a long time: what control may do meanwhile, and what it must leave alone.
+// A burst that was preempted for a long time: what control may do meanwhile, and what it must leave
+// alone.
 #include "traffic.h"
 
 namespace lagg::test {
@@ -27,17 +28,16 @@ struct ParkedBurst : testing::Test {
         EXPECT_EQ(before, pool_level());
     }
     std::string members() const { return "member=" + a.name() + ",member=" + b.name(); }
-    std::uint64_t sent() const {
-        return rte_pmd_wire_sent(a.port()) + rte_pmd_wire_sent(b.port());
-    }
+    std::uint64_t sent() const { return rte_pmd_wire_sent(a.port()) + rte_pmd_wire_sent(b.port()); }
 };
 
 /// So many snapshots, each unlike the one before.
 void change_often(std::uint16_t lagg, unsigned times) {
     for (unsigned i = 0; i < times; ++i) {
         if (i % 3 == 0) {
-            ASSERT_EQ(0, rte_pmd_lagg_policy_set(lagg, i % 2 == 0 ? RTE_PMD_LAGG_POLICY_BROADCAST
-                                                                  : RTE_PMD_LAGG_POLICY_ROUNDROBIN));
+            ASSERT_EQ(0,
+                      rte_pmd_lagg_policy_set(lagg, i % 2 == 0 ? RTE_PMD_LAGG_POLICY_BROADCAST
+                                                               : RTE_PMD_LAGG_POLICY_ROUNDROBIN));
         } else if (i % 3 == 1) {
             ASSERT_EQ(0, rte_pmd_lagg_stride_set(lagg, 1 + i));
         } else {
@@ -48,7 +48,7 @@ void change_often(std::uint16_t lagg, unsigned times) {
 
 /// Everything that may happen to a lagg under a parked burst; both members are leaving afterwards.
 void update_a_thousand_times(lagg_port const& lagg, std::uint16_t a, std::uint16_t b,
-    std::size_t cells) {
+                             std::size_t cells) {
     auto const first = lagg.status().version;
     change_often(lagg.id(), 1000);
     EXPECT_GE(lagg.status().version, first + 1000);
@@ -250,7 +250,7 @@ TEST_F(ParkedBurst, MakesASynchronousRemoveComeBackInProgressAndEndWithAnEvent) 
     EXPECT_EQ(0u, told.count(a.port(), RTE_PMD_LAGG_EVENT_MEMBER_LEFT));
     burst.release();
     waiting.join();
-    EXPECT_TRUE(second == 0 || second == -ENOENT) << second;  // -ENOENT: it came too late to join
+    EXPECT_TRUE(second == 0 || second == -ENOENT) << second; // -ENOENT: it came too late to join
     told.until(a.port(), RTE_PMD_LAGG_EVENT_MEMBER_LEFT);
     EXPECT_EQ(4, burst.taken());
     EXPECT_EQ("", owner_of(a.port()));
@@ -329,8 +329,8 @@ TEST_F(ParkedBurst, MakesStopBusyAndKeepsTheMembersRunning) {
 TEST_F(ParkedBurst, SurvivesTheSurpriseRemovalOfTheMemberItUses) {
     vdev gone = sink("check=1");
     ASSERT_EQ(0, rte_pmd_wire_poison_on_stop(gone.port(), true));
-    lagg_port lagg("policy=failover,primary=" + gone.name() + ",member=" + gone.name() + ",member="
-        + a.name());
+    lagg_port lagg("policy=failover,primary=" + gone.name() + ",member=" + gone.name() +
+                   ",member=" + a.name());
     ASSERT_TRUE(lagg.ok());
     lagg.start(2);
     event_list const told(lagg.id());
@@ -345,10 +345,10 @@ TEST_F(ParkedBurst, SurvivesTheSurpriseRemovalOfTheMemberItUses) {
     EXPECT_EQ(1, rte_eth_dev_is_valid_port(gone.port()));
     EXPECT_EQ(0u, counters_of(gone.port()).stops);
     burst.release();
-    EXPECT_EQ(0, burst.taken());  // a device that is gone takes nothing
+    EXPECT_EQ(0, burst.taken()); // a device that is gone takes nothing
     told.until(gone.port(), RTE_PMD_LAGG_EVENT_MEMBER_LEFT);
     wait_until([&] { return rte_eth_dev_is_valid_port(gone.port()) == 0; }, "the port's end");
 }
 
-}  // namespace
-}  // namespace lagg::test
+} // namespace
+} // namespace lagg::test

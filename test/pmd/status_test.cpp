@@ -1,4 +1,5 @@
-// R16: every answer belongs to one snapshot, and neither the asker nor the writer waits for the other.
+// R16: every answer belongs to one snapshot, and neither the asker nor the writer waits for the
+// other.
 #include "traffic.h"
 
 #include "support/seed.h"
@@ -129,7 +130,8 @@ TEST_F(Status, R16EveryAnswerAgreesWithItselfWhileEverythingChanges) {
         case 0: rte_pmd_lagg_member_add(lagg.id(), w.near.port(), 10'000); break;
         case 1: rte_pmd_lagg_member_remove(lagg.id(), w.near.port(), 10'000); break;
         case 2:
-            rte_pmd_lagg_policy_set(lagg.id(), static_cast<rte_pmd_lagg_policy>(random() % policies));
+            rte_pmd_lagg_policy_set(lagg.id(),
+                                    static_cast<rte_pmd_lagg_policy>(random() % policies));
             break;
         case 3: rte_pmd_wire_cut(w.near.port()); break;
         case 4: rte_pmd_wire_heal(w.near.port()); break;
@@ -211,8 +213,10 @@ TEST_F(Status, R16CanBeAskedWhileThePortIsCreatedAndDestroyed) {
 
 TEST_F(Status, ShowsWhatWasSet) {
     vdev a = sink();
-    lagg_port lagg("policy=failover,stride=7,seed=99,min_links=1,up_delay=10,down_delay=20,rx_all=1,"
-                   "failback=better:500,hash=l3+l4,primary=" + a.name() + ",member=" + a.name());
+    lagg_port lagg(
+        "policy=failover,stride=7,seed=99,min_links=1,up_delay=10,down_delay=20,rx_all=1,"
+        "failback=better:500,hash=l3+l4,primary=" +
+        a.name() + ",member=" + a.name());
     ASSERT_TRUE(lagg.ok());
     auto s = lagg.status();
     EXPECT_EQ(RTE_PMD_LAGG_POLICY_FAILOVER, s.policy);
@@ -245,5 +249,5 @@ TEST_F(Status, ShowsWhatWasSet) {
     EXPECT_EQ(7u, lagg.status().stride);
 }
 
-}  // namespace
-}  // namespace lagg::test
+} // namespace
+} // namespace lagg::test

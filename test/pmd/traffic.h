@@ -1,5 +1,5 @@
-// An application in a bottle: a thread that polls one queue of a lagg, a burst that stops half-way, a list of what
-// the lagg told.  Knows no single behaviour of a lagg.
+// An application in a bottle: a thread that polls one queue of a lagg, a burst that stops half-way,
+// a list of what the lagg told.  Knows no single behaviour of a lagg.
 #pragma once
 
 #include "fixture.h"
@@ -30,12 +30,13 @@ inline bool wait_until(std::function<bool()> const& what, char const* name = "it
     return true;
 }
 
-/// Polls queue 0 of a lagg in both directions on a thread of its own until stop().  What it is given back it checks
-/// (the caller's frames, in the caller's order) and frees.
+/// Polls queue 0 of a lagg in both directions on a thread of its own until stop().  What it is
+/// given back it checks (the caller's frames, in the caller's order) and frees.  `far`: ports whose
+/// received frames it takes away.
 class traffic {
 public:
-    explicit traffic(std::uint16_t lagg, std::uint16_t burst = 16)
-        : lagg_(lagg), burst_(burst), thread_([this] { run(); }) {}
+    explicit traffic(std::uint16_t lagg, std::vector<std::uint16_t> far = {})
+        : lagg_(lagg), far_(std::move(far)), thread_([this] { run(); }) {}
     ~traffic() { stop(); }
     traffic(traffic const&) = delete;
     traffic& operator=(traffic const&) = delete;
@@ -76,12 +77,15 @@ private:
                 rte_pktmbuf_free(got[i]);
             }
             received_ += in;
+            for (std::uint16_t const port : far_) {
+                receive_all(port);
+            }
 
             auto const mine = frames(burst_, flow);
             flow += burst_;
             auto list = mine;
-            std::uint16_t const n = rte_eth_tx_burst(lagg_, 0, list.data(),
-                static_cast<std::uint16_t>(list.size()));
+            std::uint16_t const n =
+                rte_eth_tx_burst(lagg_, 0, list.data(), static_cast<std::uint16_t>(list.size()));
             auto at = mine.begin();
             for (std::size_t i = n; i < list.size(); ++i) {
                 at = std::find(at, mine.end(), list[i]);
@@ -99,7 +103,8 @@ private:
     }
 
     std::uint16_t const lagg_;
-    std::uint16_t const burst_;
+    std::vector<std::uint16_t> const far_;
+    static constexpr std::uint16_t burst_ = 16;
     std::atomic<bool> quit_{false};
     std::atomic<std::uint64_t> done_{0};
     std::atomic<std::uint64_t> offered_{0};
@@ -116,7 +121,8 @@ inline pmd::rx_queue& rx_queue_of(std::uint16_t lagg, std::uint16_t queue = 0) {
     return *static_cast<pmd::rx_queue*>(rte_eth_devices[lagg].data->rx_queues[queue]);
 }
 
-/// One burst, on a thread of its own, that stops where a hook of its cell says and goes on at release().
+/// One burst, on a thread of its own, that stops where a hook of its cell says and goes on at
+/// release().
 class parked_burst {
 public:
     using place = void (*epoch::cell_hooks::*)(void*);
@@ -173,10 +179,9 @@ private:
 class parked_send {
 public:
     parked_send(std::uint16_t lagg, std::uint16_t n, parked_burst::place where,
-        std::uint16_t queue = 0)
-        : parked_(tx_queue_of(lagg, queue).view, where, [this, lagg, n, queue] {
-              taken_ = send(lagg, frames(n), queue);
-          }) {}
+                std::uint16_t queue = 0)
+        : parked_(tx_queue_of(lagg, queue).view, where,
+                  [this, lagg, n, queue] { taken_ = send(lagg, frames(n), queue); }) {}
     void release() { parked_.release(); }
     int taken() const { return taken_; }
 
@@ -191,9 +196,12 @@ public:
     using type = rte_pmd_lagg_event_type;
 
     explicit event_list(std::uint16_t lagg) : lagg_(lagg) {
-        EXPECT_EQ(0, rte_pmd_lagg_event_callback_set(lagg_, [](rte_pmd_lagg_event const* e, void* self) {
-            static_cast<event_list*>(self)->add(*e);
-        }, this));
+        EXPECT_EQ(0, rte_pmd_lagg_event_callback_set(
+                         lagg_,
+                         [](rte_pmd_lagg_event const* e, void* self) {
+                             static_cast<event_list*>(self)->add(*e);
+                         },
+                         this));
     }
     /// -ENODEV when the lagg is gone: then nothing is told any more.
     ~event_list() { rte_pmd_lagg_event_callback_set(lagg_, nullptr, nullptr); }
@@ -248,4 +256,4 @@ inline std::string owner_of(std::uint16_t port) {
     return owner.id == RTE_ETH_DEV_NO_OWNER ? "" : owner.name;
 }
 
-}  // namespace lagg::test
+} // namespace lagg::test

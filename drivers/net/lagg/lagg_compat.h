@@ -37,7 +37,7 @@ inline control_thread_return control_thread_main(void* p) {
 
 /// A thread that stays off the lcores' CPUs where there are others.  0 or -errno.
 inline int start_control_thread(control_thread_handle& handle, char const* name, void (*run)(void*),
-    void* arg) {
+                                void* arg) {
     std::unique_ptr<control_thread_start> start(new (std::nothrow) control_thread_start{run, arg});
     if (start == nullptr) {
         return -ENOMEM;
@@ -61,4 +61,4 @@ inline void join_control_thread(control_thread_handle handle) {
 #endif
 }
 
-}  // namespace lagg::pmd
+} // namespace lagg::pmd

@@ -279,7 +279,7 @@ int device::start() {
     auto done = std::make_shared<std::promise<int>>();
     auto result = done->get_future();
     rc = call_worker([&] {
-        std::vector<prepared> started;
+        std::vector<member_id> started;
         int const failed = start_members(started);
         if (failed == 0) {
             report(done, std::move(started));

@@ -105,6 +105,8 @@ private:
         port_id port = no_port;
         bool awaiting_quiescence = false;
         bool follow_link = false;  // its port runs: read its link each period
+        bool kernel_known = false;  // the kernel has told of its interface
+        std::uint32_t if_index = 0;  // 0: the kernel has no word about its link
         bool collecting = false;   // in the last snapshot that has it
     };
     struct barrier_wait {
@@ -113,10 +115,6 @@ private:
     };
     /// Who waits for a request: its result is 0 or -errno.
     using waiter = std::shared_ptr<std::promise<int>>;
-    struct prepared {
-        member_id id;
-        link_state link;
-    };
 
     // lagg_device.cpp: app thread
     using event_maker = std::function<any_event(request_id)>;
@@ -149,6 +147,12 @@ private:
     void adopt_awaited();
     void collect_stirred();
     void poll_links(time_point now);
+    void follow(member_id id);
+    /// Its port has not been handed to the worker to be given back.
+    bool is_ours(member_id id) const;
+    /// The driver's word and, where there is one, the kernel's.
+    link_state link_of(member_id id);
+    link_state with_kernels_word(member_id id, link_state link);
     void check_quiescence();
     void check_barriers();
     void renew_published();
@@ -162,12 +166,12 @@ private:
     void release(member_id id, port_id port, bool vanished, bool collecting);
     int start_member(member_port& m);
     void stop_member(member_port& m);
-    int start_members(std::vector<prepared>& started);
+    int start_members(std::vector<member_id>& started);
     void stop_members();
     void members_changed();
     event::port_changed port_view() const;
     int edit_settings(std::function<void(port_settings&)> const& edit, follow_fn const& follow);
-    void report(waiter done, std::vector<prepared> started);
+    void report(waiter done, std::vector<member_id> started);
 
     rte_eth_dev* const eth_;
     std::string const name_;
@@ -185,6 +189,7 @@ private:
     std::vector<barrier_wait> barriers_;
     std::vector<std::function<bool()>> retired_queues_;  // each frees its queue, or false: still pinned
     time_point next_poll_{0};
+    std::uint64_t kernel_changes_ = 0;  // as many of the kernel's links() were looked at
     time_point rescan_after_{0};
     bool status_stale_ = true;
     rte_pmd_lagg_event_cb callback_ = nullptr;

@@ -4,6 +4,7 @@
 #include "lagg_errno.h"
 #include "lagg_events.h"
 #include "lagg_log.h"
+#include "lagg_netlink.h"
 
 #include <algorithm>
 #include <cerrno>
@@ -63,7 +64,8 @@ request_id device::expect(waiter w) {
 time_point device::settle(time_point at) {
     adopt_awaited();
     collect_stirred();
-    if (at >= next_poll_) {
+    if (at >= next_poll_ || kernel_changes_ != links().changes()) {
+        kernel_changes_ = links().changes();
         poll_links(at);
         next_poll_ = at + args_.poll_period;
     }
@@ -193,6 +195,7 @@ void device::member_gone(member_id id, port_id port, bool vanished) {
     disown(port);
     handle(event::member_released{id});
     if (!joined) {
+        flush(now());  // who is told, and asks, finds it gone
         tell(RTE_PMD_LAGG_EVENT_MEMBER_REFUSED, port, vanished ? -EIO : -EBUSY);
     }
 }
@@ -240,7 +243,7 @@ void device::collect_stirred() {
             statistics_.vanish(m.id);
             handle(event::member_vanished{m.port});
         } else if ((what & stirred_link) != 0 && slots_[m.id].follow_link) {
-            handle(event::link_changed{m.id, read_link(m.port)});
+            handle(event::link_changed{m.id, with_kernels_word(m.id, told_link(m.port))});
         }
     }
 }
@@ -250,11 +253,42 @@ void device::poll_links(time_point) {
         if (!slots_[m.id].follow_link) {
             continue;
         }
-        link_state const link = read_link(m.port);
+        link_state const link = link_of(m.id);
         if (!(link == m.link)) {
             handle(event::link_changed{m.id, link});
         }
     }
+}
+
+bool device::is_ours(member_id id) const {
+    auto const& all = aggregator_.members();
+    return std::any_of(all.begin(), all.end(),
+        [id](member const& m) { return m.id == id && m.phase != member_phase::releasing; });
+}
+
+void device::follow(member_id id) {
+    slots_[id].follow_link = true;
+    slots_[id].if_index = if_index_of(slots_[id].port);
+    slots_[id].kernel_known = false;
+}
+
+link_state device::link_of(member_id id) {
+    return with_kernels_word(id, read_link(slots_[id].port));
+}
+
+link_state device::with_kernels_word(member_id id, link_state link) {
+    slot& s = slots_[id];
+    if (s.if_index == 0) {
+        return link;
+    }
+    auto const word = links().up(s.if_index);
+    s.kernel_known = s.kernel_known || word.has_value();
+    // An interface that was known and is not there any more was deleted, or moved to another name space.
+    if (link.up && s.kernel_known && !word.value_or(false)) {
+        link.up = false;
+        link.speed_mbps = 0;
+    }
+    return link;
 }
 
 bool device::live_contains(port_id port) const {

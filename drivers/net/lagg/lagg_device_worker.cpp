@@ -30,12 +30,13 @@ void device::prepare(member_id id, port_id port) {
         if (done.error != errc::ok) {
             disown(port);  // here, where an add meanwhile would be owned anew
             handle(done);
+            flush(now());  // who is told, and asks, finds it gone
             tell(RTE_PMD_LAGG_EVENT_MEMBER_REFUSED, port, done.device_error);
             return;
         }
-        slots_[done.id].follow_link = running;
         if (running) {
-            done.link = read_link(slots_[done.id].port);
+            follow(done.id);
+            done.link = link_of(done.id);
         }
         handle(done);
     });
@@ -89,7 +90,7 @@ void device::stop_member(member_port& m) {
     }
 }
 
-int device::start_members(std::vector<prepared>& started) {
+int device::start_members(std::vector<member_id>& started) {
     settings_.started = true;
     for (auto& m : members_) {
         if (m == nullptr) {
@@ -101,7 +102,7 @@ int device::start_members(std::vector<prepared>& started) {
             stop_members();
             return rc;
         }
-        started.push_back({m->id(), read_link(m->port())});
+        started.push_back(m->id());
     }
     return 0;
 }
@@ -166,7 +167,7 @@ int device::edit_settings(std::function<void(port_settings&)> const& edit, follo
 
 /// Tells control what the port is like now; jobs of one thread arrive in order, so the last word is the newest.
 /// `started`: members that were just started.  `done` completes when bursts follow.
-void device::report(waiter done, std::vector<prepared> started) {
+void device::report(waiter done, std::vector<member_id> started) {
     std::vector<event::filter_changed> filters;
     for (auto const& m : members_) {
         if (m != nullptr) {
@@ -176,9 +177,12 @@ void device::report(waiter done, std::vector<prepared> started) {
     post_to_control([this, done = std::move(done), started = std::move(started),
                         filters = std::move(filters), view = port_view(), run = settings_.started,
                         admin_up = settings_.admin_up] {
-        for (prepared const& p : started) {
-            slots_[p.id].follow_link = true;
-            handle(event::link_changed{p.id, p.link});
+        for (member_id const id : started) {
+            if (!is_ours(id)) {
+                continue;  // released meanwhile: its port may be another's by now
+            }
+            follow(id);
+            handle(event::link_changed{id, link_of(id)});
         }
         for (auto const& f : filters) {
             handle(f);

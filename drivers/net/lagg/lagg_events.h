@@ -1,5 +1,5 @@
-// ethdev's events of all ports, turned into dirty bits that control collects: raised on any thread, never
-// lost, never waiting.  Knows no member.
+// ethdev's events of all ports, turned into dirty bits that control collects: raised on any thread,
+// never lost, never waiting.  Knows no member.
 #pragma once
 
 #include "lagg/types.h"
@@ -19,8 +19,8 @@ void unwatch_ethdev_events();
 /// What happened to `port` since the last call.  Control thread.
 std::uint32_t take_stirred(port_id port);
 
-/// Whoever is called `port` now is meant from here on: an earlier device with this id is forgotten, what
-/// happened to the present one is not.  Control thread, before it takes the port in.
+/// Whoever is called `port` now is meant from here on: an earlier device with this id is forgotten,
+/// what happened to the present one is not.  Control thread, before it takes the port in.
 void forget_former(port_id port);
 
-}  // namespace lagg::pmd
+} // namespace lagg::pmd

@@ -64,6 +64,14 @@ int set_all_vlans(member_port const& m, port_settings const& s) {
     return 0;
 }
 
+void forget_vlans(member_port const& m, port_settings const& s) {
+    for (std::uint16_t vlan = 0; vlan < s.vlans.size(); ++vlan) {
+        if (s.vlans.test(vlan)) {
+            static_cast<void>(rte_eth_dev_vlan_filter(m.port(), vlan, 0));
+        }
+    }
+}
+
 void report(member_port const& m, char const* what, int rc) {
     if (rc != 0) {
         LAGG_LOG(WARNING, "member %s: does not take over %s: %s", describe(m.port()).c_str(), what,
@@ -242,6 +250,17 @@ void replay_settings(member_port& m, port_settings const& s) {
 
 void retract_settings(member_port& m, port_settings const& s, bool vanished) {
     retract_flows(m, s, vanished);
+    if (vanished) {
+        return;
+    }
+    // Ids and groups outlive a stop in many devices.
+    if (filters_vlans(s)) {
+        forget_vlans(m, s);
+    }
+    if (!s.multicast.empty()) {
+        rte_ether_addr none{};
+        static_cast<void>(rte_eth_dev_set_mc_addr_list(m.port(), &none, 0));
+    }
 }
 
 } // namespace lagg::pmd

@@ -33,8 +33,8 @@ int follow_flow_control(member_port const& m, port_settings const& s);
 /// logged and left out.
 void replay_settings(member_port& m, port_settings const& s);
 
-/// Before the member is stopped: takes flow rules off, so that the device has none of ours when it
-/// is given back.  `vanished`: the device is not asked.
+/// Before the member is stopped: takes flow rules, VLAN ids and groups off, so that the device has
+/// none of ours when it is given back.  `vanished`: the device is not asked.
 void retract_settings(member_port& m, port_settings const& s, bool vanished);
 
 } // namespace lagg::pmd

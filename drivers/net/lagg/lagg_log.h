@@ -4,8 +4,9 @@
 #include <rte_log.h>
 
 namespace lagg::pmd {
-extern int log_type;  // set once by the constructor in lagg_probe.cpp
+extern int log_type; // set once by the constructor in lagg_probe.cpp
 }
 
 #define LAGG_LOG(level, fmt, ...)                                                                  \
-    rte_log(RTE_LOG_##level, ::lagg::pmd::log_type, "net_lagg: " fmt "\n" __VA_OPT__(, ) __VA_ARGS__)
+    rte_log(RTE_LOG_##level, ::lagg::pmd::log_type,                                                \
+            "net_lagg: " fmt "\n" __VA_OPT__(, ) __VA_ARGS__)

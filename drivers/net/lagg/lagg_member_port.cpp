@@ -63,8 +63,18 @@ std::string describe(port_id port) {
 
 link_state read_link(port_id port) {
     rte_eth_dev* const dev = &rte_eth_devices[port];
-    if (dev->dev_ops != nullptr && dev->dev_ops->link_update != nullptr) {
+    // One that somebody stopped behind our back is about to be closed: nothing is asked of it.
+    if (dev->dev_ops != nullptr && dev->dev_ops->link_update != nullptr &&
+        dev->data->dev_started != 0) {
         dev->dev_ops->link_update(dev, 0);
+    }
+    return told_link(port);
+}
+
+link_state told_link(port_id port) {
+    rte_eth_dev* const dev = &rte_eth_devices[port];
+    if (dev->state != RTE_ETH_DEV_ATTACHED) {
+        return {};
     }
     rte_eth_link link{};
     static_cast<void>(rte_eth_linkstatus_get(dev, &link));
@@ -73,6 +83,11 @@ link_state read_link(port_id port) {
     state.full_duplex = link.link_duplex == RTE_ETH_LINK_FULL_DUPLEX;
     state.speed_mbps = state.up && link.link_speed != RTE_ETH_SPEED_NUM_UNKNOWN ? link.link_speed : 0;
     return state;
+}
+
+std::uint32_t if_index_of(port_id port) {
+    rte_eth_dev_info info{};
+    return rte_eth_dev_info_get(port, &info) == 0 ? info.if_index : 0;
 }
 
 int member_port::check(port_settings const& s, rte_eth_dev_info const& info) const {
@@ -166,7 +181,15 @@ int member_port::set_up_queues(port_settings const& s, rte_eth_dev_info const& i
 }
 
 int member_port::start(port_settings const& s) {
-    int rc = configure(s);
+    int rc = 0;
+    // A device whose last stop failed still runs, and ethdev would not let it be configured.
+    if (rte_eth_devices[port_].data->dev_started != 0) {
+        rc = rte_eth_dev_stop(port_);
+        if (rc != 0) {
+            return refused(port_, "stop", rc);
+        }
+    }
+    rc = configure(s);
     if (rc != 0) {
         return rc;
     }
@@ -282,13 +305,14 @@ void member_port::drain(rx_queue* const* rx, std::uint16_t rx_count, std::uint16
 }
 
 void member_port::give_back() {
-    rte_ether_addr mac{};
-    if (rte_eth_macaddr_get(port_, &mac) == 0 && !rte_is_same_ether_addr(&mac, &own_mac_)) {
-        rte_eth_dev_default_mac_addr_set(port_, &own_mac_);
-    }
+    // First, for its own may be among them.
     for (auto const& extra : extra_macs_) {
         auto address = to_rte(extra);
         rte_eth_dev_mac_addr_remove(port_, &address);
+    }
+    rte_ether_addr mac{};
+    if (rte_eth_macaddr_get(port_, &mac) == 0 && !rte_is_same_ether_addr(&mac, &own_mac_)) {
+        rte_eth_dev_default_mac_addr_set(port_, &own_mac_);
     }
     std::uint16_t mtu = 0;
     if (own_mtu_ != 0 && rte_eth_dev_get_mtu(port_, &mtu) == 0 && mtu != own_mtu_) {

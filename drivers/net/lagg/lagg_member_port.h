@@ -16,6 +16,11 @@ namespace lagg::pmd {
 /// Asks the device itself (its link_update op), not ethdev's cache; the kernel's word for ports with an
 /// if_index is the caller's business.  Control thread, while the member is present and the port started.
 link_state read_link(port_id port);
+/// What the driver left in ethdev's cache when it raised its last link event.  Asks nothing of the device, which
+/// may be on its way out: a driver that is stopped or closed raises that event, too.
+link_state told_link(port_id port);
+/// The kernel interface that the port stands on; 0: none.  When read_link() may be called.
+std::uint32_t if_index_of(port_id port);
 
 class member_port {
 public:

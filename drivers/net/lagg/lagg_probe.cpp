@@ -85,7 +85,7 @@ int probe_primary(rte_vdev_device* vdev) {
     rte_eth_dev* const eth = allocate(vdev);
     if (eth == nullptr) {
         threads::release();
-        return -ENOMEM;
+        return rte_eth_dev_count_total() == RTE_MAX_ETHPORTS ? -ENOSPC : -ENOMEM;
     }
     if (!args->seed_given) {
         args->config.hash.seed = static_cast<std::uint32_t>(rte_rand());  // two bonds in series must differ

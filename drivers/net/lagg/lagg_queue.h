@@ -83,7 +83,8 @@ struct alignas(cache_line) rx_queue {
     /// Frames that were received for this queue while its lcore was not looking: by the worker from
     /// a leaving member.  The next burst delivers them first.
     spsc_ring<rte_mbuf*, stash_size> stash;
-    std::array<counter, drop_reasons> stash_dropped; // what did not get there; single writer: the worker
+    std::array<counter, drop_reasons>
+        stash_dropped; // what did not get there; single writer: the worker
 };
 
 /// True on a thread while a member's rx/tx callbacks may run inside our burst: synchronous calls

@@ -1,5 +1,6 @@
 #include "lagg_removal.h"
 
+#include "lagg_compat.h"
 #include "lagg_log.h"
 
 #include <rte_dev.h>
@@ -18,8 +19,8 @@ void discard(port_id port, std::string const& name) {
     if (rte_eth_dev_get_port_by_name(name.c_str(), &present) != 0 || present != port) {
         return;  // somebody closed it meanwhile
     }
-    rte_eth_dev_info info{};
-    rte_device* const device = rte_eth_dev_info_get(port, &info) == 0 ? info.device : nullptr;
+    // Not by info_get: a device that is gone need not answer.
+    rte_device* const device = rte_eth_devices[port].device;
     static_cast<void>(rte_eth_dev_stop(port));
     static_cast<void>(rte_eth_dev_close(port));
     if (device == nullptr) {

@@ -1,5 +1,5 @@
-// What the application told the lagg port to be: kept so that members that join later are told the same.
-// Owned by the worker thread, except where device.h says otherwise.
+// What the application told the lagg port to be: kept so that members that join later are told the
+// same. Owned by the worker thread, except where device.h says otherwise.
 #pragma once
 
 #include "lagg/types.h"
@@ -33,7 +33,7 @@ struct tx_queue_setting {
     rte_eth_txconf conf{};
 };
 
-struct flow_rule;  // lagg_flow.h
+struct flow_rule; // lagg_flow.h
 
 struct vlan_tpid_setting {
     rte_vlan_type type;
@@ -42,8 +42,9 @@ struct vlan_tpid_setting {
 
 struct rss_setting {
     std::uint64_t fields = 0;
-    unsigned int algorithm = 0;  // rte_eth_hash_function where DPDK has it (23.11); 0: the device's own
-    std::vector<std::uint8_t> key;  // empty: the device's own
+    unsigned int algorithm =
+        0; // rte_eth_hash_function where DPDK has it (23.11); 0: the device's own
+    std::vector<std::uint8_t> key; // empty: the device's own
 };
 
 struct port_settings {
@@ -62,13 +63,13 @@ struct port_settings {
     std::vector<rte_ether_addr> multicast;
     std::bitset<4096> vlans;
     std::optional<rss_setting> rss;
-    std::vector<rte_eth_rss_reta_entry64> reta;  // empty: the device's own
+    std::vector<rte_eth_rss_reta_entry64> reta; // empty: the device's own
     std::uint16_t reta_size = 0;
     std::optional<rte_eth_fc_conf> flow_control;
-    std::vector<vlan_tpid_setting> vlan_tpids;         // set ones, each type once
+    std::vector<vlan_tpid_setting> vlan_tpids;          // set ones, each type once
     std::map<std::uint16_t, bool> vlan_strip_by_queue;  // set ones
-    std::vector<std::shared_ptr<flow_rule>> flow_rules;  // in the order of creation
-    bool isolated = false;                               // rte_flow isolated mode
+    std::vector<std::shared_ptr<flow_rule>> flow_rules; // in the order of creation
+    bool isolated = false;                              // rte_flow isolated mode
 };
 
-}  // namespace lagg::pmd
+} // namespace lagg::pmd

@@ -4,8 +4,10 @@
 #include "lagg_compat.h"
 #include "lagg_events.h"
 #include "lagg_log.h"
+#include "lagg_netlink.h"
 #include "lagg_queue.h"
 
+#include <rte_errno.h>
 #include <rte_interrupts.h>
 #include <rte_lcore.h>
 
@@ -115,7 +117,14 @@ public:
         if (poll_fd_ < 0 || wake_fd_ < 0 || timer_fd_ < 0) {
             return -errno;
         }
-        for (int const fd : {wake_fd_, timer_fd_}) {
+        if (int const rc = links.open(); rc != 0) {
+            LAGG_LOG(NOTICE, "no rtnetlink (%s): the drivers alone tell of members' links",
+                rte_strerror(-rc));
+        }
+        for (int const fd : {wake_fd_, timer_fd_, links.fd()}) {
+            if (fd < 0) {
+                continue;
+            }
             epoll_event e{};
             e.events = EPOLLIN;
             e.data.fd = fd;
@@ -141,6 +150,7 @@ public:
         role = control_role;
         while (!quit_) {
             wait();
+            run_guarded(drain_links_, control_role);
             run_jobs();
             settle_all();
         }
@@ -152,6 +162,7 @@ public:
     }
 
     std::vector<served*> serving;
+    kernel_links links;
 
 private:
     void wait() {
@@ -159,7 +170,9 @@ private:
         int const n = epoll_wait(poll_fd_, events, 4, -1);
         for (int i = 0; i < n; ++i) {
             std::uint64_t count = 0;
-            [[maybe_unused]] auto const got = read(events[i].data.fd, &count, sizeof count);
+            if (events[i].data.fd != links.fd()) {
+                [[maybe_unused]] auto const got = read(events[i].data.fd, &count, sizeof count);
+            }
         }
     }
 
@@ -195,6 +208,7 @@ private:
     int wake_fd_ = -1;
     int timer_fd_ = -1;
     bool quit_ = false;
+    job const drain_links_ = [this] { links.drain(); };
     tbb::concurrent_queue<job> jobs_;
 };
 
@@ -330,6 +344,10 @@ void serve(served& s) {
 
 void stop_serving(served& s) {
     std::erase(running().control.serving, &s);
+}
+
+kernel_links const& links() {
+    return running().control.links;
 }
 
 epoch::control_fence& fence() {

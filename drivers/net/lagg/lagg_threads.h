@@ -10,6 +10,8 @@
 
 namespace lagg::pmd {
 
+class kernel_links;
+
 /// Started with the first lagg port, ended with the last.  Counted: every acquire() needs its release().
 class threads {
 public:
@@ -47,6 +49,9 @@ bool on_worker();
 /// Control thread only.
 void serve(served& s);
 void stop_serving(served& s);
+
+/// The kernel's links, as drained before the settle() that asks.  Control thread only.
+kernel_links const& links();
 
 /// The heavy fences of the control thread; its kind is chosen once, before the first burst.
 epoch::control_fence& fence();

@@ -1,11 +1,12 @@
-/* net_wire: in-process Ethernet links between two ethdev ports, and the faults one can cause on them.
- * This is the public C API of librte_net_wire.so: for tests, demos and benches, never needed to carry
- * frames. What a vdev named net_wire<n> understands as devargs is said in README.md beside this file.
+/* net_wire: in-process Ethernet links between two ethdev ports, and the faults one can cause on
+ * them. This is the public C API of librte_net_wire.so: for tests, demos and benches, never needed
+ * to carry frames. What a vdev named net_wire<n> understands as devargs is said in README.md beside
+ * this file.
  *
  * For all functions: any thread, also while bursts run on either end; they may wait for a transmit
- * burst that is under way on the peer to end (microseconds), so they are not for rx/tx callbacks on a
- * wire. -ENODEV: port is not (or no longer) a wire. When a function that changes the state of the link
- * returns, no frame crosses under the old state any more. */
+ * burst that is under way on the peer to end (microseconds), so they are not for rx/tx callbacks on
+ * a wire. -ENODEV: port is not (or no longer) a wire. When a function that changes the state of the
+ * link returns, no frame crosses under the old state any more. */
 #pragma once
 
 #include <stdbool.h>
@@ -42,24 +43,24 @@ enum rte_pmd_wire_op {
  * Unit: frames, unless said otherwise. A reader may lag behind running bursts, it never sees a torn
  * number. For frames handed to the transmit burst:
  *   handed over = sent + lost_silent + lost_down + tx_too_long + tx_no_mbuf   (these were taken)
- *               + refused                                                     (these were given back)
- * and for those that the peer sent while connected to this end:
- *   peer's sent + injected = received + filtered_mac + filtered_vlan + filtered_flow + rx_too_long
+ *               + refused                                                     (these were given
+ * back) and for those that the peer sent while connected to this end: peer's sent + injected =
+ * received + filtered_mac + filtered_vlan + filtered_flow + rx_too_long
  *               + rx_dropped + missed + lost_stop + what still is in the receive rings */
 struct rte_pmd_wire_counters {
-    uint64_t tx_bursts;    /* transmit burst calls, all queues */
-    uint64_t rx_bursts;    /* receive burst calls, all queues */
-    uint64_t sent;         /* crossed to the peer's receiver, or taken by the sink */
-    uint64_t received;     /* handed up by receive bursts */
-    uint64_t injected;     /* entered by rte_pmd_wire_inject() */
-    uint64_t refused;      /* given back to the caller: no carrier, limit, full ring, removed */
-    uint64_t lost_silent;  /* taken, vanished: rte_pmd_wire_cut_silent(), _cut_tx_silent() */
-    uint64_t lost_down;    /* taken without carrier and dropped: devarg down=drop */
-    uint64_t lost_stop;    /* were in this end's receive rings when it was stopped or closed */
-    uint64_t tx_too_long;  /* taken, longer than this end's MTU allows, dropped */
-    uint64_t tx_no_mbuf;   /* taken, shared buffers, no mbuf left for the copy, dropped */
-    uint64_t tx_copied;    /* sent as a deep copy because a segment was shared */
-    uint64_t filtered_mac; /* unicast or multicast that this end does not listen to, dropped */
+    uint64_t tx_bursts;     /* transmit burst calls, all queues */
+    uint64_t rx_bursts;     /* receive burst calls, all queues */
+    uint64_t sent;          /* crossed to the peer's receiver, or taken by the sink */
+    uint64_t received;      /* handed up by receive bursts */
+    uint64_t injected;      /* entered by rte_pmd_wire_inject() */
+    uint64_t refused;       /* given back to the caller: no carrier, limit, full ring, removed */
+    uint64_t lost_silent;   /* taken, vanished: rte_pmd_wire_cut_silent(), _cut_tx_silent() */
+    uint64_t lost_down;     /* taken without carrier and dropped: devarg down=drop */
+    uint64_t lost_stop;     /* were in this end's receive rings when it was stopped or closed */
+    uint64_t tx_too_long;   /* taken, longer than this end's MTU allows, dropped */
+    uint64_t tx_no_mbuf;    /* taken, shared buffers, no mbuf left for the copy, dropped */
+    uint64_t tx_copied;     /* sent as a deep copy because a segment was shared */
+    uint64_t filtered_mac;  /* unicast or multicast that this end does not listen to, dropped */
     uint64_t filtered_vlan; /* VLAN ids outside this end's filter, dropped */
     uint64_t filtered_flow; /* dropped by a flow rule with the DROP action */
     uint64_t rx_too_long;   /* longer than this end's MTU allows, dropped */
@@ -68,13 +69,13 @@ struct rte_pmd_wire_counters {
     uint64_t cuts;          /* rte_pmd_wire_cut() calls that named this end or its peer */
     uint64_t silent_cuts;
     uint64_t heals;
-    uint64_t failed_ops;  /* operations failed by rte_pmd_wire_fail_op() */
-    uint64_t lsc_events;  /* RTE_ETH_EVENT_INTR_LSC raised for this port */
-    uint64_t rmv_events;  /* RTE_ETH_EVENT_INTR_RMV raised for this port */
-    uint64_t starts;      /* successful dev_start */
-    uint64_t stops;       /* successful dev_stop */
-    uint64_t slow_starts; /* dev_start calls that slept */
-    uint64_t violations;  /* see rte_pmd_wire_in_burst_violation_count() */
+    uint64_t failed_ops;     /* operations failed by rte_pmd_wire_fail_op() */
+    uint64_t lsc_events;     /* RTE_ETH_EVENT_INTR_LSC raised for this port */
+    uint64_t rmv_events;     /* RTE_ETH_EVENT_INTR_RMV raised for this port */
+    uint64_t starts;         /* successful dev_start */
+    uint64_t stops;          /* successful dev_stop */
+    uint64_t slow_starts;    /* dev_start calls that slept */
+    uint64_t violations;     /* see rte_pmd_wire_in_burst_violation_count() */
     uint64_t limited_bursts; /* transmit bursts cut short by rte_pmd_wire_refuse() */
 };
 
@@ -84,7 +85,7 @@ int rte_pmd_wire_is_wire(uint16_t port);
 /** The port at the other end.
  * @return 0; -ENODEV; -ENOTCONN no peer (a sink, or the peer is not probed or was closed);
  *   -EINVAL peer is NULL. */
-int rte_pmd_wire_peer(uint16_t port, uint16_t *peer);
+int rte_pmd_wire_peer(uint16_t port, uint16_t* peer);
 
 /** Cut the wire: both ends lose carrier, RTE_ETH_EVENT_INTR_LSC is raised on both, in the calling
  * thread, before the function returns. Frames that already are in the receive rings stay
@@ -94,7 +95,8 @@ int rte_pmd_wire_peer(uint16_t port, uint16_t *peer);
  * @return 0; -ENODEV. */
 int rte_pmd_wire_cut(uint16_t port);
 
-/** Undo rte_pmd_wire_cut(), _cut_silent() and _cut_tx_silent(), on both ends and in both directions.
+/** Undo rte_pmd_wire_cut(), _cut_silent() and _cut_tx_silent(), on both ends and in both
+ * directions.
  * @return 0; -ENODEV. */
 int rte_pmd_wire_heal(uint16_t port);
 
@@ -123,17 +125,17 @@ int rte_pmd_wire_fail_op(uint16_t port, enum rte_pmd_wire_op op, int err, uint32
  * looked at. Ownership: frames [0, returned) are the receiver's, the others stay the caller's.
  * @return number of frames entered; -ENODEV; -EINVAL no such rx queue, pkts is NULL;
  *   -ENETDOWN this end is not started or was removed. */
-int rte_pmd_wire_inject(uint16_t port, uint16_t queue, struct rte_mbuf **pkts, uint16_t n);
+int rte_pmd_wire_inject(uint16_t port, uint16_t queue, struct rte_mbuf** pkts, uint16_t n);
 
-/** As if the NIC had been pulled: carrier is lost (LSC on the peer), is_removed says so, bursts take
- * and give nothing, every operation but stop and close fails with -EIO, RTE_ETH_EVENT_INTR_RMV is
- * raised on this port in the calling thread. There is no way back but close and probe.
+/** As if the NIC had been pulled: carrier is lost (LSC on the peer), is_removed says so, bursts
+ * take and give nothing, every operation but stop and close fails with -EIO, RTE_ETH_EVENT_INTR_RMV
+ * is raised on this port in the calling thread. There is no way back but close and probe.
  * @return 0; -ENODEV; -EALREADY. */
 int rte_pmd_wire_surprise_remove(uint16_t port);
 
 /** While on, dev_stop poisons the queues of this end and a burst that still arrives through an old
- * queue pointer (after stop, after close, too) aborts the process with a message that names the port
- * and queue. dev_start makes them usable again. Memory of ends closed in this mode is kept.
+ * queue pointer (after stop, after close, too) aborts the process with a message that names the
+ * port and queue. dev_start makes them usable again. Memory of ends closed in this mode is kept.
  * @return 0; -ENODEV. */
 int rte_pmd_wire_poison_on_stop(uint16_t port, bool on);
 
@@ -147,18 +149,20 @@ int rte_pmd_wire_slow_start_ms(uint16_t port, uint32_t ms);
  * @return 0; -ENODEV. */
 int rte_pmd_wire_check(uint16_t port, bool on);
 
-/** Burst calls (rx and tx, empty ones included) on this end.  @return the number; 0 if not a wire. */
+/** Burst calls (rx and tx, empty ones included) on this end.  @return the number; 0 if not a wire.
+ */
 uint64_t rte_pmd_wire_burst_count(uint16_t port);
 
 /** Bursts that ran concurrently with another one on the same queue (check mode only).
  * @return the number; 0 if not a wire. */
 uint64_t rte_pmd_wire_in_burst_violation_count(uint16_t port);
 
-/** Frames that crossed to the peer or were taken by the sink.  @return the number; 0 if not a wire. */
+/** Frames that crossed to the peer or were taken by the sink.  @return the number; 0 if not a wire.
+ */
 uint64_t rte_pmd_wire_sent(uint16_t port);
 
 /** All counters of one end.  @return 0; -ENODEV; -EINVAL counters is NULL. */
-int rte_pmd_wire_counters_get(uint16_t port, struct rte_pmd_wire_counters *counters);
+int rte_pmd_wire_counters_get(uint16_t port, struct rte_pmd_wire_counters* counters);
 
 #ifdef __cplusplus
 }

@@ -256,8 +256,7 @@ rte_eth_stats collect(end const& e) {
         s.ibytes += value(q.bytes);
     }
     for (auto const& q : e.tx) {
-        s.obytes += value(q.counters.sent_bytes) +
-                    value(q.counters.lost_silent_bytes);
+        s.obytes += value(q.counters.sent_bytes) + value(q.counters.lost_silent_bytes);
     }
     return s;
 }
@@ -269,10 +268,8 @@ queue_stats collect_queues(end const& e) {
         auto const& tx = e.tx[i].counters;
         s.q_ipackets[i] = value(e.rx[i].packets);
         s.q_ibytes[i] = value(e.rx[i].bytes);
-        s.q_opackets[i] = value(tx.sent) +
-                          value(tx.lost_silent);
-        s.q_obytes[i] = value(tx.sent_bytes) +
-                        value(tx.lost_silent_bytes);
+        s.q_opackets[i] = value(tx.sent) + value(tx.lost_silent);
+        s.q_obytes[i] = value(tx.sent_bytes) + value(tx.lost_silent_bytes);
         s.q_errors[i] = value(e.rx[i].dropped);
     }
     return s;
