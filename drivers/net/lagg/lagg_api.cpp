@@ -53,7 +53,7 @@ bool is_name(char const* name) {
     return name != nullptr && *name != 0 && std::strlen(name) < RTE_PMD_LAGG_NAME_LEN;
 }
 
-}  // namespace
+} // namespace
 
 int rte_pmd_lagg_create(char const* name, char const* args) {
     if (rte_eal_process_type() != RTE_PROC_PRIMARY) {
@@ -108,7 +108,8 @@ int rte_pmd_lagg_policy_set(std::uint16_t lagg, rte_pmd_lagg_policy policy) {
 }
 
 int rte_pmd_lagg_hash_set(std::uint16_t lagg, std::uint32_t fields) {
-    constexpr std::uint32_t known = RTE_PMD_LAGG_HASH_L2 | RTE_PMD_LAGG_HASH_L3 | RTE_PMD_LAGG_HASH_L4;
+    constexpr std::uint32_t known =
+        RTE_PMD_LAGG_HASH_L2 | RTE_PMD_LAGG_HASH_L3 | RTE_PMD_LAGG_HASH_L4;
     if (fields == 0 || (fields & ~known) != 0) {
         return -EINVAL;
     }
@@ -144,7 +145,8 @@ int rte_pmd_lagg_primary_set(std::uint16_t lagg, char const* name) {
     });
 }
 
-int rte_pmd_lagg_failback_set(std::uint16_t lagg, rte_pmd_lagg_failback mode, std::uint32_t hold_ms) {
+int rte_pmd_lagg_failback_set(std::uint16_t lagg, rte_pmd_lagg_failback mode,
+                              std::uint32_t hold_ms) {
     if (mode < RTE_PMD_LAGG_FAILBACK_ALWAYS || mode > RTE_PMD_LAGG_FAILBACK_NEVER) {
         return -EINVAL;
     }
@@ -201,7 +203,7 @@ int rte_pmd_lagg_status_get(std::uint16_t lagg, rte_pmd_lagg_status* status) {
 }
 
 std::uint16_t rte_pmd_lagg_flow_member(std::uint16_t lagg, rte_mbuf const* frame,
-    std::uint64_t* version) {
+                                       std::uint64_t* version) {
     std::uint16_t member = RTE_PMD_LAGG_NO_MEMBER;
     with_published(lagg, [&](auto const& state) {
         member = lagg::pmd::flow_member(state.snapshot, *frame);
@@ -214,7 +216,7 @@ std::uint16_t rte_pmd_lagg_flow_member(std::uint16_t lagg, rte_mbuf const* frame
 }
 
 int rte_pmd_lagg_tx_on(std::uint16_t lagg, std::uint16_t queue, std::uint16_t member,
-    std::uint64_t version, rte_mbuf** pkts, std::uint16_t nb_pkts) {
+                       std::uint64_t version, rte_mbuf** pkts, std::uint16_t nb_pkts) {
     return with_device(lagg, [&](device& d) {
         rte_eth_dev_data const& data = *d.eth()->data;
         if (queue >= data.nb_tx_queues || data.tx_queues[queue] == nullptr) {

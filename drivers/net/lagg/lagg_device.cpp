@@ -17,7 +17,7 @@ namespace lagg::pmd {
 
 namespace {
 
-std::mutex registry_mutex;  // guards `registry`: who awaits what, asked inside ethdev's NEW event
+std::mutex registry_mutex; // guards `registry`: who awaits what, asked inside ethdev's NEW event
 std::vector<device*> registry;
 
 /// A waiter without a limit: the slow calls of a device end by themselves.
@@ -29,14 +29,14 @@ net::mac_address from_rte(rte_ether_addr const& a) {
     return mac;
 }
 
-/// The address for a lagg whose operator named none: that of the first member that exists, else a random one.
-/// It does not change when members come and go.
+/// The address for a lagg whose operator named none: that of the first member that exists, else a
+/// random one. It does not change when members come and go.
 net::mac_address choose_address(std::vector<std::string> const& members) {
     rte_ether_addr address{};
     for (auto const& name : members) {
         std::uint16_t port = 0;
-        if (rte_eth_dev_get_port_by_name(name.c_str(), &port) == 0
-            && rte_eth_macaddr_get(port, &address) == 0) {
+        if (rte_eth_dev_get_port_by_name(name.c_str(), &port) == 0 &&
+            rte_eth_macaddr_get(port, &address) == 0) {
             return from_rte(address);
         }
     }
@@ -50,12 +50,18 @@ void set_queue_states(rte_eth_dev_data& data, std::uint8_t state) {
     std::fill_n(data.tx_queue_state, data.nb_tx_queues, state);
 }
 
-}  // namespace
+} // namespace
 
 device::device(rte_eth_dev* eth, start_arguments args)
-    : eth_(eth), name_(eth->data->name), id_(eth->data->port_id), args_(std::move(args)),
+    : eth_(eth),
+      name_(eth->data->name),
+      id_(eth->data->port_id),
+      args_(std::move(args)),
       first_address_(args_.mac ? *args_.mac : choose_address(args_.members)),
-      aggregator_(args_.config), publisher_(fence()), infos_(args_), awaited_(args_.members) {
+      aggregator_(args_.config),
+      publisher_(fence()),
+      infos_(args_),
+      awaited_(args_.members) {
     rte_eth_dev_owner_new(&owner_.id);
     std::snprintf(owner_.name, sizeof owner_.name, "%s", name_.c_str());
     settings_.mac = first_address_;
@@ -110,8 +116,8 @@ std::shared_ptr<published_state const> device::published_of(std::uint16_t port) 
 
 bool device::owned(port_id port) const {
     rte_eth_dev_owner present{};
-    return rte_eth_dev_is_valid_port(port) != 0 && rte_eth_dev_owner_get(port, &present) == 0
-        && present.id == owner_.id;
+    return rte_eth_dev_is_valid_port(port) != 0 && rte_eth_dev_owner_get(port, &present) == 0 &&
+           present.id == owner_.id;
 }
 
 int device::own(port_id port) {
@@ -148,7 +154,7 @@ int device::request(event_maker const& make, unsigned timeout_ms) {
     auto result = done->get_future();
     int const rc = call_control([&] {
         handle(make(expect(done)));
-        flush(now());  // what is refused at once is known when this returns
+        flush(now()); // what is refused at once is known when this returns
         return 0;
     });
     return rc != 0 ? rc : wait_for(result, timeout_ms);
@@ -164,7 +170,7 @@ int device::open() {
         std::erase_if(awaited_, [&](std::string const& name) {
             std::uint16_t port = 0;
             if (rte_eth_dev_get_port_by_name(name.c_str(), &port) != 0) {
-                return false;  // picked up when it is probed
+                return false; // picked up when it is probed
             }
             present.emplace_back(name, port);
             return true;
@@ -184,11 +190,13 @@ int device::open() {
 }
 
 int device::change_config(std::function<void(lagg::config&)> const& edit) {
-    return request([&](request_id id) {
-        lagg::config next = aggregator_.current_config();
-        edit(next);
-        return event::change_config{id, std::move(next)};
-    }, forever);
+    return request(
+        [&](request_id id) {
+            lagg::config next = aggregator_.current_config();
+            edit(next);
+            return event::change_config{id, std::move(next)};
+        },
+        forever);
 }
 
 int device::add_member(port_id port, unsigned timeout_ms) {
@@ -264,8 +272,8 @@ int device::adopt_now() {
         flush(now());
         return 0;
     });
-    call_worker([] { return 0; });   // behind the members' preparation
-    return call_control([this] {     // behind its report
+    call_worker([] { return 0; }); // behind the members' preparation
+    return call_control([this] {   // behind its report
         flush(now());
         return 0;
     });
@@ -297,7 +305,7 @@ int device::quiesce() {
     int rc = request([](request_id id) { return event::run_changed{id, false, true}; }, forever);
     rc = rc != 0 ? rc : barrier(RTE_PMD_LAGG_DEFAULT_WAIT_MS);
     if (rc != 0) {
-        change_settings([](port_settings&) {}, {});  // and with it the run state that is in force
+        change_settings([](port_settings&) {}, {}); // and with it the run state that is in force
     }
     return rc == -ETIMEDOUT ? -EBUSY : rc;
 }
@@ -315,7 +323,7 @@ int device::stop() {
     rc = rc != 0 ? rc : barrier(RTE_PMD_LAGG_DEFAULT_WAIT_MS);
     if (rc != 0) {
         LAGG_LOG(ERR, "%s: stop: a burst is still running; its members run on until it ends",
-            name_.c_str());
+                 name_.c_str());
         return rc == -ETIMEDOUT ? -EBUSY : rc;
     }
     call_control([this] {
@@ -343,7 +351,7 @@ int device::close() {
     }
     auto done = std::make_shared<std::promise<int>>();
     auto result = done->get_future();
-    std::string const name = name_;  // the object may be gone when this returns
+    std::string const name = name_; // the object may be gone when this returns
     call_control([this, &done] {
         closing_ = done;
         eth_gone_ = true;
@@ -353,7 +361,7 @@ int device::close() {
             std::lock_guard const hold(awaited_mutex_);
             awaited.swap(awaited_);
         }
-        for (auto const& wanted : awaited) {  // owned when it appeared, not taken in yet
+        for (auto const& wanted : awaited) { // owned when it appeared, not taken in yet
             std::uint16_t port = 0;
             if (rte_eth_dev_get_port_by_name(wanted.c_str(), &port) == 0) {
                 disown(port);
@@ -369,7 +377,7 @@ int device::close() {
     if (wait_for(result, RTE_PMD_LAGG_DEFAULT_WAIT_MS * 100) == -EINPROGRESS) {
         // Control goes on until it ends, so our threads outlive the last port.
         LAGG_LOG(WARNING, "%s: closed inside a burst; members are given back when it ends",
-            name.c_str());
+                 name.c_str());
         return 0;
     }
     threads::release();
@@ -377,7 +385,7 @@ int device::close() {
 }
 
 int device::change_settings(std::function<void(port_settings&)> const& edit,
-    follow_fn const& follow) {
+                            follow_fn const& follow) {
     if (!may_wait()) {
         return -EDEADLK;
     }
@@ -449,7 +457,7 @@ void empty(rx_queue& q) {
 
 void empty(tx_queue&) {}
 
-}  // namespace
+} // namespace
 
 template<class Queue>
 bool device::free_queue(Queue* q) {
@@ -469,7 +477,8 @@ void device::retire_queue(Queue* q) {
     if (q == nullptr) {
         return;
     }
-    // Not while a burst is in it: then control tries again.  On control itself (its own teardown) directly.
+    // Not while a burst is in it: then control tries again.  On control itself (its own teardown)
+    // directly.
     auto const job = [this, q] {
         if (!free_queue(q)) {
             retired_queues_.push_back([this, q] { return free_queue(q); });
@@ -493,4 +502,4 @@ void device::retire(tx_queue* q) {
     retire_queue(q);
 }
 
-}  // namespace lagg::pmd
+} // namespace lagg::pmd

@@ -28,7 +28,8 @@
 
 namespace lagg::pmd {
 
-/// What everybody may read without waiting for control: one consistent whole, replaced, never edited.
+/// What everybody may read without waiting for control: one consistent whole, replaced, never
+/// edited.
 struct published_state {
     lagg::snapshot snapshot;
     rte_pmd_lagg_status status{};
@@ -42,7 +43,8 @@ public:
 
     /// nullptr when `port` is no lagg port of this process.
     static device* find(std::uint16_t port);
-    /// A port was probed: owned at once by the lagg that awaits one of its name.  Inside ethdev's NEW event.
+    /// A port was probed: owned at once by the lagg that awaits one of its name.  Inside ethdev's
+    /// NEW event.
     static void port_appeared(port_id port);
 
     // -- any thread, never waits for control or worker -------------------------------------------
@@ -59,7 +61,8 @@ public:
     device_infos& infos() noexcept { return infos_; }
 
     // -- app thread; each returns -EDEADLK where may_wait() is false ------------------------------
-    /// Takes in the members named in devargs whose ports exist; the first that is refused is the answer.
+    /// Takes in the members named in devargs whose ports exist; the first that is refused is the
+    /// answer.
     int open();
     int change_config(std::function<void(lagg::config&)> const& edit);
     int add_member(port_id port, unsigned timeout_ms);
@@ -71,23 +74,27 @@ public:
     /// Members that were awaited and exist by now are members when it returns.
     int adopt_now();
     int start();
-    /// No burst uses a member any more, nor begins to, before the next start or change of settings; so that
-    /// what comes next does not fail half-way.  -EBUSY when a burst outlasted 100 ms: as it was.
+    /// No burst uses a member any more, nor begins to, before the next start or change of settings;
+    /// so that what comes next does not fail half-way.  -EBUSY when a burst outlasted 100 ms: as it
+    /// was.
     int quiesce();
-    /// -EBUSY when a burst outlasted 100 ms: nothing is sent or received any more, members still run.
+    /// -EBUSY when a burst outlasted 100 ms: nothing is sent or received any more, members still
+    /// run.
     int stop();
-    /// Gives all members back, then forgets everything.  When a burst outlasts 100 ms the rest happens later, by
-    /// itself: 0 either way, the object is not the caller's any more.
+    /// Gives all members back, then forgets everything.  When a burst outlasts 100 ms the rest
+    /// happens later, by itself: 0 either way, the object is not the caller's any more.
     int close();
 
-    /// Runs on the worker: `edit` works on a copy of the settings, then `follow` is called for every running
-    /// member in turn.  When one fails, those that followed are taken back with the old settings and the
-    /// same `follow`, and the settings stay.  `follow` may be empty.  0 or -errno.
+    /// Runs on the worker: `edit` works on a copy of the settings, then `follow` is called for
+    /// every running member in turn.  When one fails, those that followed are taken back with the
+    /// old settings and the same `follow`, and the settings stay.  `follow` may be empty.  0 or
+    /// -errno.
     using follow_fn = std::function<int(member_port&, port_settings const&)>;
     int change_settings(std::function<void(port_settings&)> const& edit, follow_fn const& follow);
     /// A copy.
     int settings(port_settings& out);
-    /// `f` on every member, running or not, on the worker; ends with the first result that is not 0.
+    /// `f` on every member, running or not, on the worker; ends with the first result that is not
+    /// 0.
     int for_each_member(std::function<int(member_port&)> const& f);
 
     /// The queue is served from here on; its memory stays with the device.
@@ -97,17 +104,18 @@ public:
     void retire(rx_queue* q);
     void retire(tx_queue* q);
 
-    // -- control thread -----------------------------------------------------------------------------
+    // -- control thread
+    // -----------------------------------------------------------------------------
     time_point settle(time_point now) override;
 
 private:
     struct slot {
         port_id port = no_port;
         bool awaiting_quiescence = false;
-        bool follow_link = false;  // its port runs: read its link each period
+        bool follow_link = false;   // its port runs: read its link each period
         bool kernel_known = false;  // the kernel has told of its interface
-        std::uint32_t if_index = 0;  // 0: the kernel has no word about its link
-        bool collecting = false;   // in the last snapshot that has it
+        std::uint32_t if_index = 0; // 0: the kernel has no word about its link
+        bool collecting = false;    // in the last snapshot that has it
     };
     struct barrier_wait {
         std::uint64_t version;
@@ -187,27 +195,28 @@ private:
     std::map<request_id, waiter> waiters_;
     request_id last_request_ = 0;
     std::vector<barrier_wait> barriers_;
-    std::vector<std::function<bool()>> retired_queues_;  // each frees its queue, or false: still pinned
+    std::vector<std::function<bool()>>
+        retired_queues_; // each frees its queue, or false: still pinned
     time_point next_poll_{0};
-    std::uint64_t kernel_changes_ = 0;  // as many of the kernel's links() were looked at
+    std::uint64_t kernel_changes_ = 0; // as many of the kernel's links() were looked at
     time_point rescan_after_{0};
     bool status_stale_ = true;
     rte_pmd_lagg_event_cb callback_ = nullptr;
     void* callback_arg_ = nullptr;
-    std::shared_ptr<std::promise<int>> closing_;  // set: give everything back, then delete this
-    bool eth_gone_ = false;                       // ethdev's port is released: nothing of it is touched
+    std::shared_ptr<std::promise<int>> closing_; // set: give everything back, then delete this
+    bool eth_gone_ = false; // ethdev's port is released: nothing of it is touched
 
     // worker thread's own
     port_settings settings_;
     std::array<std::unique_ptr<member_port>, max_members> members_;
 
     // shared
-    lagg::pmd::statistics statistics_;  // its own mutex
-    device_infos infos_;            // its own mutex
-    mutable std::mutex published_mutex_;  // guards the pointer only
+    lagg::pmd::statistics statistics_;   // its own mutex
+    device_infos infos_;                 // its own mutex
+    mutable std::mutex published_mutex_; // guards the pointer only
     std::shared_ptr<published_state const> published_;
     std::mutex awaited_mutex_;
-    std::vector<std::string> awaited_;  // names of members whose ports have not appeared
+    std::vector<std::string> awaited_; // names of members whose ports have not appeared
 };
 
-}  // namespace lagg::pmd
+} // namespace lagg::pmd

@@ -18,8 +18,8 @@ namespace {
 
 using namespace std::chrono_literals;
 
-/// While something waits for a burst to end: how soon to look again.  Doubles up to the second figure, for a
-/// burst either ends in microseconds or is parked for long.
+/// While something waits for a burst to end: how soon to look again.  Doubles up to the second
+/// figure, for a burst either ends in microseconds or is parked for long.
 constexpr time_point first_rescan = 50us;
 constexpr time_point last_rescan = 10ms;
 
@@ -40,7 +40,7 @@ rte_pmd_lagg_event_type event_type(effect::member_change change) {
     return RTE_PMD_LAGG_EVENT_MEMBER_JOINED;
 }
 
-}  // namespace
+} // namespace
 
 void device::handle(any_event const& e) {
     status_stale_ = true;
@@ -82,20 +82,21 @@ time_point device::settle(time_point at) {
     check_quiescence();
     check_barriers();
     // What is shown of reclamation follows it, changes or not.
-    auto const& shown = published_->status;  // control alone replaces it
-    status_stale_ = status_stale_ || shown.live_snapshots != publisher_.live()
-        || shown.pins != publisher_.holders();
+    auto const& shown = published_->status; // control alone replaces it
+    status_stale_ = status_stale_ || shown.live_snapshots != publisher_.live() ||
+                    shown.pins != publisher_.holders();
     std::erase_if(retired_queues_, [](auto const& free_it) { return free_it(); });
     flush(at);
 
     bool const waiting = publisher_.retired() > 0 || !retired_queues_.empty();
-    rescan_after_ = waiting ? std::clamp(2 * rescan_after_, first_rescan, last_rescan) : time_point{0};
+    rescan_after_ =
+        waiting ? std::clamp(2 * rescan_after_, first_rescan, last_rescan) : time_point{0};
     time_point next = std::min(next_poll_, aggregator_.next_deadline());
     if (waiting) {
         next = std::min(next, at + rescan_after_);
     }
     if (closing_ != nullptr) {
-        finish_close();  // may end the object
+        finish_close(); // may end the object
     }
     return next;
 }
@@ -150,7 +151,8 @@ void device::carry_out(effect::release_member const& e) {
     slots_[e.id].awaiting_quiescence = false;
     bool const vanished = e.vanished;
     bool const collecting = slots_[e.id].collecting;
-    post_to_worker([this, e, vanished, collecting] { release(e.id, e.port, vanished, collecting); });
+    post_to_worker(
+        [this, e, vanished, collecting] { release(e.id, e.port, vanished, collecting); });
 }
 
 void device::carry_out(effect::complete const& e) {
@@ -174,7 +176,8 @@ void device::carry_out(effect::report_link const& e) {
     link.link_status = e.link.up ? RTE_ETH_LINK_UP : RTE_ETH_LINK_DOWN;
     link.link_duplex = RTE_ETH_LINK_FULL_DUPLEX;
     link.link_autoneg = RTE_ETH_LINK_AUTONEG;
-    link.link_speed = e.link.up && e.link.speed_mbps == 0 ? RTE_ETH_SPEED_NUM_UNKNOWN : e.link.speed_mbps;
+    link.link_speed =
+        e.link.up && e.link.speed_mbps == 0 ? RTE_ETH_SPEED_NUM_UNKNOWN : e.link.speed_mbps;
     rte_eth_linkstatus_set(eth_, &link);
     rte_eth_dev_callback_process(eth_, RTE_ETH_EVENT_INTR_LSC, nullptr);
 }
@@ -195,7 +198,7 @@ void device::member_gone(member_id id, port_id port, bool vanished) {
     disown(port);
     handle(event::member_released{id});
     if (!joined) {
-        flush(now());  // who is told, and asks, finds it gone
+        flush(now()); // who is told, and asks, finds it gone
         tell(RTE_PMD_LAGG_EVENT_MEMBER_REFUSED, port, vanished ? -EIO : -EBUSY);
     }
 }
@@ -229,8 +232,8 @@ void device::adopt_awaited() {
             continue;
         }
         rte_eth_dev_info info{};
-        bool const ring = rte_eth_dev_info_get(port, &info) == 0 && info.driver_name != nullptr
-            && std::strcmp(info.driver_name, "net_ring") == 0;
+        bool const ring = rte_eth_dev_info_get(port, &info) == 0 && info.driver_name != nullptr &&
+                          std::strcmp(info.driver_name, "net_ring") == 0;
         take_in({0, port, name, ring});
     }
 }
@@ -262,8 +265,9 @@ void device::poll_links(time_point) {
 
 bool device::is_ours(member_id id) const {
     auto const& all = aggregator_.members();
-    return std::any_of(all.begin(), all.end(),
-        [id](member const& m) { return m.id == id && m.phase != member_phase::releasing; });
+    return std::any_of(all.begin(), all.end(), [id](member const& m) {
+        return m.id == id && m.phase != member_phase::releasing;
+    });
 }
 
 void device::follow(member_id id) {
@@ -283,7 +287,8 @@ link_state device::with_kernels_word(member_id id, link_state link) {
     }
     auto const word = links().up(s.if_index);
     s.kernel_known = s.kernel_known || word.has_value();
-    // An interface that was known and is not there any more was deleted, or moved to another name space.
+    // An interface that was known and is not there any more was deleted, or moved to another name
+    // space.
     if (link.up && s.kernel_known && !word.value_or(false)) {
         link.up = false;
         link.speed_mbps = 0;
@@ -344,8 +349,9 @@ void device::fill_status(rte_pmd_lagg_status& s) {
     s.policy = static_cast<rte_pmd_lagg_policy>(c.policy);
     s.failback = static_cast<rte_pmd_lagg_failback>(c.failback);
     s.failback_hold_ms = static_cast<std::uint32_t>(c.failback_hold.count());
-    s.hash_fields = (c.hash.l2 ? RTE_PMD_LAGG_HASH_L2 : 0U) | (c.hash.l3 ? RTE_PMD_LAGG_HASH_L3 : 0U)
-        | (c.hash.l4 ? RTE_PMD_LAGG_HASH_L4 : 0U);
+    s.hash_fields = (c.hash.l2 ? RTE_PMD_LAGG_HASH_L2 : 0U) |
+                    (c.hash.l3 ? RTE_PMD_LAGG_HASH_L3 : 0U) |
+                    (c.hash.l4 ? RTE_PMD_LAGG_HASH_L4 : 0U);
     s.symmetric = c.hash.symmetric;
     s.flowid = c.hash.use_flowid;
     s.seed = c.hash.seed;
@@ -418,4 +424,4 @@ void device::finish_close() {
     done->set_value(0);
 }
 
-}  // namespace lagg::pmd
+} // namespace lagg::pmd

@@ -28,9 +28,9 @@ void device::prepare(member_id id, port_id port) {
     }
     post_to_control([this, done, running, port]() mutable {
         if (done.error != errc::ok) {
-            disown(port);  // here, where an add meanwhile would be owned anew
+            disown(port); // here, where an add meanwhile would be owned anew
             handle(done);
-            flush(now());  // who is told, and asks, finds it gone
+            flush(now()); // who is told, and asks, finds it gone
             tell(RTE_PMD_LAGG_EVENT_MEMBER_REFUSED, port, done.device_error);
             return;
         }
@@ -53,7 +53,7 @@ void device::release(member_id id, port_id port, bool vanished, bool collecting)
             if (settings_.started) {
                 rte_eth_dev_data const& data = *eth_->data;
                 m->drain(reinterpret_cast<rx_queue* const*>(data.rx_queues), data.nb_rx_queues,
-                    data.nb_tx_queues, collecting, settings_);
+                         data.nb_tx_queues, collecting, settings_);
             }
             stop_member(*m);
         }
@@ -98,7 +98,7 @@ int device::start_members(std::vector<member_id>& started) {
         }
         if (int const rc = start_member(*m); rc != 0) {
             LAGG_LOG(ERR, "%s: not started: member %s could not be: %s", name_.c_str(),
-                describe(m->port()).c_str(), rte_strerror(-rc));
+                     describe(m->port()).c_str(), rte_strerror(-rc));
             stop_members();
             return rc;
         }
@@ -129,18 +129,20 @@ void device::members_changed() {
 event::port_changed device::port_view() const {
     event::port_changed view;
     view.promiscuous = settings_.promiscuous;
-    constexpr std::uint64_t prepared_offloads = RTE_ETH_TX_OFFLOAD_IPV4_CKSUM
-        | RTE_ETH_TX_OFFLOAD_UDP_CKSUM | RTE_ETH_TX_OFFLOAD_TCP_CKSUM | RTE_ETH_TX_OFFLOAD_SCTP_CKSUM
-        | RTE_ETH_TX_OFFLOAD_TCP_TSO | RTE_ETH_TX_OFFLOAD_UDP_TSO | RTE_ETH_TX_OFFLOAD_VLAN_INSERT
-        | RTE_ETH_TX_OFFLOAD_QINQ_INSERT | RTE_ETH_TX_OFFLOAD_OUTER_IPV4_CKSUM;
+    constexpr std::uint64_t prepared_offloads =
+        RTE_ETH_TX_OFFLOAD_IPV4_CKSUM | RTE_ETH_TX_OFFLOAD_UDP_CKSUM |
+        RTE_ETH_TX_OFFLOAD_TCP_CKSUM | RTE_ETH_TX_OFFLOAD_SCTP_CKSUM | RTE_ETH_TX_OFFLOAD_TCP_TSO |
+        RTE_ETH_TX_OFFLOAD_UDP_TSO | RTE_ETH_TX_OFFLOAD_VLAN_INSERT |
+        RTE_ETH_TX_OFFLOAD_QINQ_INSERT | RTE_ETH_TX_OFFLOAD_OUTER_IPV4_CKSUM;
     view.tx_prepare = (settings_.conf.txmode.offloads & prepared_offloads) != 0;
     view.addresses.push_back(settings_.mac);
     view.addresses.insert(view.addresses.end(), settings_.more_macs.begin(),
-        settings_.more_macs.end());
+                          settings_.more_macs.end());
     return view;
 }
 
-int device::edit_settings(std::function<void(port_settings&)> const& edit, follow_fn const& follow) {
+int device::edit_settings(std::function<void(port_settings&)> const& edit,
+                          follow_fn const& follow) {
     port_settings next = settings_;
     edit(next);
     std::swap(settings_, next);
@@ -165,8 +167,8 @@ int device::edit_settings(std::function<void(port_settings&)> const& edit, follo
     return 0;
 }
 
-/// Tells control what the port is like now; jobs of one thread arrive in order, so the last word is the newest.
-/// `started`: members that were just started.  `done` completes when bursts follow.
+/// Tells control what the port is like now; jobs of one thread arrive in order, so the last word is
+/// the newest. `started`: members that were just started.  `done` completes when bursts follow.
 void device::report(waiter done, std::vector<member_id> started) {
     std::vector<event::filter_changed> filters;
     for (auto const& m : members_) {
@@ -175,11 +177,11 @@ void device::report(waiter done, std::vector<member_id> started) {
         }
     }
     post_to_control([this, done = std::move(done), started = std::move(started),
-                        filters = std::move(filters), view = port_view(), run = settings_.started,
-                        admin_up = settings_.admin_up] {
+                     filters = std::move(filters), view = port_view(), run = settings_.started,
+                     admin_up = settings_.admin_up] {
         for (member_id const id : started) {
             if (!is_ours(id)) {
-                continue;  // released meanwhile: its port may be another's by now
+                continue; // released meanwhile: its port may be another's by now
             }
             follow(id);
             handle(event::link_changed{id, link_of(id)});
@@ -192,4 +194,4 @@ void device::report(waiter done, std::vector<member_id> started) {
     });
 }
 
-}  // namespace lagg::pmd
+} // namespace lagg::pmd

@@ -22,15 +22,16 @@ std::array<std::atomic<std::uint32_t>, RTE_MAX_ETHPORTS> stirred{};
 constexpr std::uint32_t stirred_replaced = 1U << 31;
 
 void stir(port_id port, std::uint32_t what) {
-    stirred[port].fetch_or(what, std::memory_order_release);  // [stir] -> take_stirred()
+    stirred[port].fetch_or(what, std::memory_order_release); // [stir] -> take_stirred()
     wake_control();
 }
 
 /// A device that is new has not been removed, whatever befell those that had its port id before.
 void renew(port_id port) {
-    auto const before = stirred[port].exchange(0, std::memory_order_acq_rel);  // [stir] <- stir()
+    auto const before = stirred[port].exchange(0, std::memory_order_acq_rel); // [stir] <- stir()
     if ((before & (stirred_removal | stirred_replaced)) != 0) {
-        stirred[port].fetch_or(stirred_replaced, std::memory_order_release);  // [stir] -> take_stirred()
+        stirred[port].fetch_or(stirred_replaced,
+                               std::memory_order_release); // [stir] -> take_stirred()
     }
 }
 
@@ -49,7 +50,7 @@ int on_event(std::uint16_t port, rte_eth_event_type type, void* /*arg*/, void* /
 }
 
 constexpr std::array watched{RTE_ETH_EVENT_INTR_LSC, RTE_ETH_EVENT_INTR_RMV, RTE_ETH_EVENT_DESTROY,
-    RTE_ETH_EVENT_NEW};
+                             RTE_ETH_EVENT_NEW};
 
 void unwatch(rte_eth_event_type type) {
     // -EAGAIN while the callback runs on another thread: it never waits, so it ends soon.
@@ -58,11 +59,11 @@ void unwatch(rte_eth_event_type type) {
     }
 }
 
-}  // namespace
+} // namespace
 
 int watch_ethdev_events() {
     for (auto& word : stirred) {
-        word.store(0, std::memory_order_relaxed);  // plain: of an earlier life, nobody listens yet
+        word.store(0, std::memory_order_relaxed); // plain: of an earlier life, nobody listens yet
     }
     for (rte_eth_event_type const type : watched) {
         int const rc = rte_eth_dev_callback_register(RTE_ETH_ALL, type, on_event, nullptr);
@@ -81,15 +82,17 @@ void unwatch_ethdev_events() {
 }
 
 std::uint32_t take_stirred(port_id port) {
-    if (stirred[port].load(std::memory_order_relaxed) == 0) {  // [stir] relaxed: the exchange synchronises
+    if (stirred[port].load(std::memory_order_relaxed) ==
+        0) { // [stir] relaxed: the exchange synchronises
         return 0;
     }
-    auto const what = stirred[port].exchange(0, std::memory_order_acquire);  // [stir] <- stir()
+    auto const what = stirred[port].exchange(0, std::memory_order_acquire); // [stir] <- stir()
     return (what & stirred_replaced) != 0 ? what | stirred_removal : what;
 }
 
 void forget_former(port_id port) {
-    stirred[port].fetch_and(~stirred_replaced, std::memory_order_relaxed);  // [stir] nothing is read through it
+    stirred[port].fetch_and(~stirred_replaced,
+                            std::memory_order_relaxed); // [stir] nothing is read through it
 }
 
-}  // namespace lagg::pmd
+} // namespace lagg::pmd

@@ -53,7 +53,7 @@ std::uint32_t max_mtu(rte_eth_dev_info const& info) {
     return info.max_mtu == 0 ? UINT16_MAX : info.max_mtu;
 }
 
-}  // namespace
+} // namespace
 
 std::string describe(port_id port) {
     char name[RTE_ETH_NAME_MAX_LEN] = "?";
@@ -81,7 +81,8 @@ link_state told_link(port_id port) {
     link_state state;
     state.up = link.link_status == RTE_ETH_LINK_UP;
     state.full_duplex = link.link_duplex == RTE_ETH_LINK_FULL_DUPLEX;
-    state.speed_mbps = state.up && link.link_speed != RTE_ETH_SPEED_NUM_UNKNOWN ? link.link_speed : 0;
+    state.speed_mbps =
+        state.up && link.link_speed != RTE_ETH_SPEED_NUM_UNKNOWN ? link.link_speed : 0;
     return state;
 }
 
@@ -94,23 +95,26 @@ int member_port::check(port_settings const& s, rte_eth_dev_info const& info) con
     auto const name = describe(port_);
     if (info.max_mtu != 0 && (s.mtu > max_mtu(info) || s.mtu < info.min_mtu)) {
         LAGG_LOG(ERR, "member %s: MTU %u is outside its range [%u, %u]", name.c_str(), s.mtu,
-            info.min_mtu, info.max_mtu);
+                 info.min_mtu, info.max_mtu);
         return -EINVAL;
     }
     if (!s.configured) {
         return 0;
     }
     if (s.rx.size() > info.max_rx_queues || s.tx.size() > info.max_tx_queues) {
-        LAGG_LOG(ERR, "member %s: has %u rx and %u tx queues, the lagg is configured with %zu and %zu",
-            name.c_str(), info.max_rx_queues, info.max_tx_queues, s.rx.size(), s.tx.size());
+        LAGG_LOG(ERR,
+                 "member %s: has %u rx and %u tx queues, the lagg is configured with %zu and %zu",
+                 name.c_str(), info.max_rx_queues, info.max_tx_queues, s.rx.size(), s.tx.size());
         return -EINVAL;
     }
     auto const rx_wanted = s.conf.rxmode.offloads;
     auto const tx_wanted = s.conf.txmode.offloads;
     if (lacks(rx_wanted, info.rx_offload_capa) || lacks(tx_wanted, info.tx_offload_capa)) {
-        LAGG_LOG(ERR, "member %s: lacks rx offloads 0x%" PRIx64 ", tx offloads 0x%" PRIx64
-            " that the lagg is configured with", name.c_str(), rx_wanted & ~info.rx_offload_capa,
-            tx_wanted & ~info.tx_offload_capa);
+        LAGG_LOG(ERR,
+                 "member %s: lacks rx offloads 0x%" PRIx64 ", tx offloads 0x%" PRIx64
+                 " that the lagg is configured with",
+                 name.c_str(), rx_wanted & ~info.rx_offload_capa,
+                 tx_wanted & ~info.tx_offload_capa);
         return -EINVAL;
     }
     return 0;
@@ -152,7 +156,7 @@ int member_port::configure(port_settings const& s) {
     }
     rte_eth_conf const conf = conf_for(port_, s);
     rc = rte_eth_dev_configure(port_, static_cast<std::uint16_t>(s.rx.size()),
-        static_cast<std::uint16_t>(s.tx.size()), &conf);
+                               static_cast<std::uint16_t>(s.tx.size()), &conf);
     if (rc != 0) {
         return refused(port_, "configure", rc);
     }
@@ -162,17 +166,18 @@ int member_port::configure(port_settings const& s) {
 int member_port::set_up_queues(port_settings const& s, rte_eth_dev_info const& info) {
     for (std::uint16_t q = 0; q < s.rx.size(); ++q) {
         rte_eth_rxconf const conf = conf_for(s.rx[q], s, info);
-        int const rc = rte_eth_rx_queue_setup(port_, q,
-            clamp_descriptors(s.rx[q].descriptors, info.rx_desc_lim), s.rx[q].socket, &conf,
-            s.rx[q].pool);
+        int const rc = rte_eth_rx_queue_setup(
+            port_, q, clamp_descriptors(s.rx[q].descriptors, info.rx_desc_lim), s.rx[q].socket,
+            &conf, s.rx[q].pool);
         if (rc != 0) {
             return refused(port_, "rx_queue_setup", rc);
         }
     }
     for (std::uint16_t q = 0; q < s.tx.size(); ++q) {
         rte_eth_txconf const conf = conf_for(s.tx[q], s, info);
-        int const rc = rte_eth_tx_queue_setup(port_, q,
-            clamp_descriptors(s.tx[q].descriptors, info.tx_desc_lim), s.tx[q].socket, &conf);
+        int const rc = rte_eth_tx_queue_setup(
+            port_, q, clamp_descriptors(s.tx[q].descriptors, info.tx_desc_lim), s.tx[q].socket,
+            &conf);
         if (rc != 0) {
             return refused(port_, "tx_queue_setup", rc);
         }
@@ -213,7 +218,7 @@ int member_port::replay(port_settings const& s) {
         return rc;
     }
     for (auto const follow : {&member_port::follow_promiscuous, &member_port::follow_allmulticast,
-             &member_port::follow_multicast}) {
+                              &member_port::follow_multicast}) {
         int const rc = (this->*follow)(s);
         if (rc != 0 && rc != -ENOTSUP) {
             return rc;
@@ -241,14 +246,15 @@ void member_port::vanish() {
 void member_port::drain_tx(std::uint16_t tx_count) {
     auto const deadline = rte_get_timer_cycles() + rte_get_timer_hz() / 100;
     for (std::uint16_t q = 0; q < tx_count; ++q) {
-        // The descriptor that was used last is one behind the tail; a ring whose whole length is done is empty.
+        // The descriptor that was used last is one behind the tail; a ring whose whole length is
+        // done is empty.
         rte_eth_txq_info info{};
         if (rte_eth_tx_queue_info_get(port_, q, &info) != 0 || info.nb_desc == 0) {
             continue;
         }
         auto const last = static_cast<std::uint16_t>(info.nb_desc - 1);
-        while (rte_eth_tx_descriptor_status(port_, q, last) == RTE_ETH_TX_DESC_FULL
-               && rte_get_timer_cycles() < deadline) {
+        while (rte_eth_tx_descriptor_status(port_, q, last) == RTE_ETH_TX_DESC_FULL &&
+               rte_get_timer_cycles() < deadline) {
             rte_eth_tx_done_cleanup(port_, q, 0);
             rte_pause();
         }
@@ -262,12 +268,12 @@ bool member_port::is_foreign(rte_mbuf const& frame, port_settings const& s) cons
     }
     net::mac_address to;
     std::memcpy(to.bytes.data(), rte_pktmbuf_mtod(&frame, void const*), to.bytes.size());
-    return !to.is_group() && to != s.mac
-        && std::find(s.more_macs.begin(), s.more_macs.end(), to) == s.more_macs.end();
+    return !to.is_group() && to != s.mac &&
+           std::find(s.more_macs.begin(), s.more_macs.end(), to) == s.more_macs.end();
 }
 
 void member_port::drain_rx(rx_queue& to, std::uint16_t queue, bool collecting,
-    port_settings const& s) {
+                           port_settings const& s) {
     auto const drop = [&to](rte_mbuf* frame, drop_reason why) {
         rte_pktmbuf_free(frame);
         to.stash_dropped[static_cast<std::size_t>(why)].add(1);
@@ -292,7 +298,7 @@ void member_port::drain_rx(rx_queue& to, std::uint16_t queue, bool collecting,
 }
 
 void member_port::drain(rx_queue* const* rx, std::uint16_t rx_count, std::uint16_t tx_count,
-    bool collecting, port_settings const& s) {
+                        bool collecting, port_settings const& s) {
     if (!running_) {
         return;
     }
@@ -322,7 +328,8 @@ void member_port::give_back() {
         was_promiscuous_ ? rte_eth_promiscuous_enable(port_) : rte_eth_promiscuous_disable(port_);
     }
     if ((rte_eth_allmulticast_get(port_) == 1) != was_allmulticast_) {
-        was_allmulticast_ ? rte_eth_allmulticast_enable(port_) : rte_eth_allmulticast_disable(port_);
+        was_allmulticast_ ? rte_eth_allmulticast_enable(port_)
+                          : rte_eth_allmulticast_disable(port_);
     }
 }
 
@@ -372,7 +379,7 @@ int member_port::follow_macs(port_settings const& s) {
     int const rc = follow_promiscuous(s);
     if (rc != 0 && filter_) {
         LAGG_LOG(ERR, "member %s: can neither take the lagg's address nor be promiscuous",
-            describe(port_).c_str());
+                 describe(port_).c_str());
         filter_ = filter;
         if (first_known) {
             take_address(from_rte(first));
@@ -381,8 +388,10 @@ int member_port::follow_macs(port_settings const& s) {
         return rc == -ENOTSUP ? -EADDRNOTAVAIL : rc;
     }
     if (filter_ && !filter) {
-        LAGG_LOG(NOTICE, "member %s: cannot take the lagg's address; promiscuous instead, foreign "
-            "unicast frames are dropped and counted", describe(port_).c_str());
+        LAGG_LOG(NOTICE,
+                 "member %s: cannot take the lagg's address; promiscuous instead, foreign "
+                 "unicast frames are dropped and counted",
+                 describe(port_).c_str());
     }
     return 0;
 }
@@ -405,10 +414,10 @@ int member_port::follow_allmulticast(port_settings const& s) {
 
 int member_port::follow_multicast(port_settings const& s) {
     std::vector<rte_ether_addr> list = s.multicast;
-    int const rc = rte_eth_dev_set_mc_addr_list(port_, list.data(),
-        static_cast<std::uint32_t>(list.size()));
+    int const rc =
+        rte_eth_dev_set_mc_addr_list(port_, list.data(), static_cast<std::uint32_t>(list.size()));
     multicast_by_all_ = rc != 0;
-    return follow_allmulticast(s);  // without a list it hears more than asked for, never less
+    return follow_allmulticast(s); // without a list it hears more than asked for, never less
 }
 
 int member_port::follow_mtu(port_settings const& s) {
@@ -420,4 +429,4 @@ int member_port::follow_mtu(port_settings const& s) {
     return rc == 0 ? 0 : refused(port_, "mtu_set", rc);
 }
 
-}  // namespace lagg::pmd
+} // namespace lagg::pmd

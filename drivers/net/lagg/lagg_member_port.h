@@ -13,11 +13,12 @@
 
 namespace lagg::pmd {
 
-/// Asks the device itself (its link_update op), not ethdev's cache; the kernel's word for ports with an
-/// if_index is the caller's business.  Control thread, while the member is present and the port started.
+/// Asks the device itself (its link_update op), not ethdev's cache; the kernel's word for ports
+/// with an if_index is the caller's business.  Control thread, while the member is present and the
+/// port started.
 link_state read_link(port_id port);
-/// What the driver left in ethdev's cache when it raised its last link event.  Asks nothing of the device, which
-/// may be on its way out: a driver that is stopped or closed raises that event, too.
+/// What the driver left in ethdev's cache when it raised its last link event.  Asks nothing of the
+/// device, which may be on its way out: a driver that is stopped or closed raises that event, too.
 link_state told_link(port_id port);
 /// The kernel interface that the port stands on; 0: none.  When read_link() may be called.
 std::uint32_t if_index_of(port_id port);
@@ -32,22 +33,24 @@ public:
     bool filter() const noexcept { return filter_; }
     bool running() const noexcept { return running_; }
 
-    /// First contact: remembers what the port is like, so that give_back() can restore it, and refuses with a
-    /// logged reason and -EINVAL what can never work: fewer queues, an offload or MTU that it lacks.
+    /// First contact: remembers what the port is like, so that give_back() can restore it, and
+    /// refuses with a logged reason and -EINVAL what can never work: fewer queues, an offload or
+    /// MTU that it lacks.
     int adopt(port_settings const& s);
 
-    /// Configures and starts it for `s`; what fails undoes what was done.  -errno, logged with the call's name.
+    /// Configures and starts it for `s`; what fails undoes what was done.  -errno, logged with the
+    /// call's name.
     int start(port_settings const& s);
     /// Stops it.  No live snapshot contains it.
     void stop();
     /// The device is gone: nothing is asked of it from here on.
     void vanish();
 
-    /// After quiescence, before stop(): lets its tx rings run empty (bounded) and moves what its rx rings hold to
-    /// the stashes of `rx`, as far as a burst would have handed it up: nothing unless `collecting`, and no
-    /// unicast that is foreign to `s`.  The rest is freed and counted.
+    /// After quiescence, before stop(): lets its tx rings run empty (bounded) and moves what its rx
+    /// rings hold to the stashes of `rx`, as far as a burst would have handed it up: nothing unless
+    /// `collecting`, and no unicast that is foreign to `s`.  The rest is freed and counted.
     void drain(rx_queue* const* rx, std::uint16_t rx_count, std::uint16_t tx_count, bool collecting,
-        port_settings const& s);
+               port_settings const& s);
 
     /// Address, promiscuity and MTU as found.  Stopped before.
     void give_back();
@@ -74,7 +77,7 @@ private:
     member_id id_;
     bool running_ = false;
     bool filter_ = false;
-    bool multicast_by_all_ = false;  // it keeps no list: all multicast while there is one
+    bool multicast_by_all_ = false; // it keeps no list: all multicast while there is one
     std::vector<net::mac_address> extra_macs_;
     rte_ether_addr own_mac_{};
     std::uint16_t own_mtu_ = 0;
@@ -85,4 +88,4 @@ private:
 /// "name (port n)" for log lines.
 std::string describe(port_id port);
 
-}  // namespace lagg::pmd
+} // namespace lagg::pmd

@@ -42,7 +42,8 @@ int attach_secondary(rte_vdev_device* vdev, char const* name) {
     eth->dev_ops = &lagg_secondary_ops;
     eth->rx_pkt_burst = refuse_burst;
     eth->tx_pkt_burst = refuse_burst;
-    LAGG_LOG(WARNING, "%s: bursts from a secondary process are refused: fences cover one process", name);
+    LAGG_LOG(WARNING, "%s: bursts from a secondary process are refused: fences cover one process",
+             name);
     rte_eth_dev_probing_finish(eth);
     return 0;
 }
@@ -88,13 +89,14 @@ int probe_primary(rte_vdev_device* vdev) {
         return rte_eth_dev_count_total() == RTE_MAX_ETHPORTS ? -ENOSPC : -ENOMEM;
     }
     if (!args->seed_given) {
-        args->config.hash.seed = static_cast<std::uint32_t>(rte_rand());  // two bonds in series must differ
+        args->config.hash.seed =
+            static_cast<std::uint32_t>(rte_rand()); // two bonds in series must differ
     }
     auto* const d = new device(eth, *args);
     eth->process_private = d;
     std::memcpy(eth->data->mac_addrs[0].addr_bytes, d->first_address().bytes.data(), 6);
     if (int const rc = d->open(); rc != 0) {
-        d->close();  // and with it our use of the threads
+        d->close(); // and with it our use of the threads
         rte_eth_dev_release_port(eth);
         return rc;
     }
@@ -117,7 +119,7 @@ int probe(rte_vdev_device* vdev) noexcept {
 int remove(rte_vdev_device* vdev) noexcept {
     rte_eth_dev* const eth = rte_eth_dev_allocated(rte_vdev_device_name(vdev));
     if (eth == nullptr) {
-        return 0;  // closed before: ethdev released it then
+        return 0; // closed before: ethdev released it then
     }
     if (rte_eal_process_type() != RTE_PROC_PRIMARY) {
         return rte_eth_dev_release_port(eth);
@@ -125,9 +127,9 @@ int remove(rte_vdev_device* vdev) noexcept {
     return rte_eth_dev_close(eth->data->port_id);
 }
 
-}  // namespace
+} // namespace
 
-}  // namespace lagg::pmd
+} // namespace lagg::pmd
 
 extern "C" {
 /// Registered by lagg_register.c.  Constant from the start: constructors run in no order.

@@ -17,7 +17,7 @@ namespace {
 void discard(port_id port, std::string const& name) {
     std::uint16_t present = 0;
     if (rte_eth_dev_get_port_by_name(name.c_str(), &present) != 0 || present != port) {
-        return;  // somebody closed it meanwhile
+        return; // somebody closed it meanwhile
     }
     // Not by info_get: a device that is gone need not answer.
     rte_device* const device = rte_eth_devices[port].device;
@@ -28,11 +28,11 @@ void discard(port_id port, std::string const& name) {
     }
     if (int const rc = rte_dev_remove(device); rc != 0) {
         LAGG_LOG(WARNING, "removed port %s: its device stays on the bus: %s", name.c_str(),
-            rte_strerror(-rc));
+                 rte_strerror(-rc));
     }
 }
 
-}  // namespace
+} // namespace
 
 void discard_port(port_id port, std::function<void()> done) {
     char name[RTE_ETH_NAME_MAX_LEN] = "";
@@ -46,4 +46,4 @@ void discard_port(port_id port, std::function<void()> done) {
     }).detach();
 }
 
-}  // namespace lagg::pmd
+} // namespace lagg::pmd

@@ -1,4 +1,5 @@
-// The control and the worker thread: mailboxes, the wake-up, the timer.  Knows nothing of what is posted.
+// The control and the worker thread: mailboxes, the wake-up, the timer.  Knows nothing of what is
+// posted.
 #include "lagg_threads.h"
 
 #include "lagg_compat.h"
@@ -119,7 +120,7 @@ public:
         }
         if (int const rc = links.open(); rc != 0) {
             LAGG_LOG(NOTICE, "no rtnetlink (%s): the drivers alone tell of members' links",
-                rte_strerror(-rc));
+                     rte_strerror(-rc));
         }
         for (int const fd : {wake_fd_, timer_fd_, links.fd()}) {
             if (fd < 0) {
@@ -142,7 +143,8 @@ public:
 
     void wake() {
         std::uint64_t const one = 1;
-        // The counter cannot overflow, so the write cannot fail but by EAGAIN, when it is awake anyway.
+        // The counter cannot overflow, so the write cannot fail but by EAGAIN, when it is awake
+        // anyway.
         [[maybe_unused]] auto const written = write(wake_fd_, &one, sizeof one);
     }
 
@@ -221,12 +223,12 @@ struct process {
     control_thread_handle worker_thread{};
 };
 
-std::mutex start_mutex;  // guards `users` and the life of `self`
+std::mutex start_mutex; // guards `users` and the life of `self`
 unsigned users = 0;
 std::atomic<process*> self{nullptr};
 
 process& running() {
-    return *self.load(std::memory_order_acquire);  // [threads] <- acquire()
+    return *self.load(std::memory_order_acquire); // [threads] <- acquire()
 }
 
 template<class Post>
@@ -243,7 +245,7 @@ int call(Post post, std::function<int()> const& work) {
     return result.get();
 }
 
-}  // namespace
+} // namespace
 
 thread_local bool inside_burst = false;
 
@@ -261,16 +263,16 @@ int threads::acquire() {
     if (rc != 0) {
         return rc;
     }
-    rc = start_control_thread(p->worker_thread, worker_role, [](void* arg) {
-        static_cast<process*>(arg)->worker.run();
-    }, p.get());
+    rc = start_control_thread(
+        p->worker_thread, worker_role, [](void* arg) { static_cast<process*>(arg)->worker.run(); },
+        p.get());
     if (rc != 0) {
         return rc;
     }
-    self.store(p.get(), std::memory_order_release);  // [threads] -> running()
-    rc = start_control_thread(p->control_thread, control_role, [](void* arg) {
-        static_cast<process*>(arg)->control.run();
-    }, p.get());
+    self.store(p.get(), std::memory_order_release); // [threads] -> running()
+    rc = start_control_thread(
+        p->control_thread, control_role,
+        [](void* arg) { static_cast<process*>(arg)->control.run(); }, p.get());
     if (rc == 0) {
         rc = watch_ethdev_events();
         if (rc != 0) {
@@ -281,7 +283,7 @@ int threads::acquire() {
     if (rc != 0) {
         p->worker.quit();
         join_control_thread(p->worker_thread);
-        self.store(nullptr, std::memory_order_release);  // [threads] -> running()
+        self.store(nullptr, std::memory_order_release); // [threads] -> running()
         return rc;
     }
     static_cast<void>(p.release());
@@ -300,7 +302,7 @@ void threads::release() {
     join_control_thread(p->worker_thread);
     p->control.quit();
     join_control_thread(p->control_thread);
-    self.store(nullptr, std::memory_order_release);  // [threads] -> running()
+    self.store(nullptr, std::memory_order_release); // [threads] -> running()
     delete p;
 }
 
@@ -309,7 +311,8 @@ void post_to_control(job j) {
 }
 
 void wake_control() {
-    if (process* const p = self.load(std::memory_order_acquire); p != nullptr) {  // [threads] <- acquire()
+    if (process* const p = self.load(std::memory_order_acquire);
+        p != nullptr) { // [threads] <- acquire()
         p->control.wake();
     }
 }
@@ -360,4 +363,4 @@ time_point now() {
     return std::chrono::seconds{t.tv_sec} + std::chrono::nanoseconds{t.tv_nsec};
 }
 
-}  // namespace lagg::pmd
+} // namespace lagg::pmd

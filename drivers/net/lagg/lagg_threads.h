@@ -1,5 +1,6 @@
-// The two threads of a process that has lagg ports: *control*, which alone builds and publishes, and
-// *worker*, which alone makes the slow calls into member ethdevs.  Knows what neither of them does.
+// The two threads of a process that has lagg ports: *control*, which alone builds and publishes,
+// and *worker*, which alone makes the slow calls into member ethdevs.  Knows what neither of them
+// does.
 #pragma once
 
 #include "epoch/asymmetric_fence.h"
@@ -12,7 +13,8 @@ namespace lagg::pmd {
 
 class kernel_links;
 
-/// Started with the first lagg port, ended with the last.  Counted: every acquire() needs its release().
+/// Started with the first lagg port, ended with the last.  Counted: every acquire() needs its
+/// release().
 class threads {
 public:
     /// -errno when a thread, the epoll set or a timer cannot be had.
@@ -20,12 +22,14 @@ public:
     static void release();
 };
 
-/// A thing that control serves: what it posts is run by control, and then settle() once per wake-up.
+/// A thing that control serves: what it posts is run by control, and then settle() once per
+/// wake-up.
 class served {
 public:
     virtual ~served() = default;
-    /// Control thread, after every batch of jobs and at the deadline it returned last.  Returns the time at
-    /// which it wants to be called again at the latest; `never` for not before something is posted.
+    /// Control thread, after every batch of jobs and at the deadline it returned last.  Returns the
+    /// time at which it wants to be called again at the latest; `never` for not before something is
+    /// posted.
     virtual time_point settle(time_point now) = 0;
 };
 
@@ -59,4 +63,4 @@ epoch::control_fence& fence();
 /// CLOCK_MONOTONIC since boot: the one clock that is read.
 time_point now();
 
-}  // namespace lagg::pmd
+} // namespace lagg::pmd
