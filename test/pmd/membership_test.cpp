@@ -469,6 +469,22 @@ TEST_F(MembershipUnderTraffic, ASurpriseRemovalEndsWithTheDeviceGoneAndItsIdFree
     EXPECT_EQ(0u, t.wrong());
 }
 
+TEST_F(MembershipUnderTraffic, ADeviceThatIsPulledOffItsBusLeaves) {
+    traffic t(lagg.id());
+    event_list const told(lagg.id());
+    std::uint16_t const id = comes.port();
+    lagg.add(id);
+    t.rounds(2);
+    // What a hot-unplug monitor raises: the device's event, none of the port's.
+    rte_dev_event_callback_process(comes.name().c_str(), RTE_DEV_EVENT_REMOVE);
+    told.until(id, RTE_PMD_LAGG_EVENT_MEMBER_LEFT, 1);
+    EXPECT_EQ(0, rte_eth_dev_is_valid_port(id));
+    EXPECT_EQ(1, lagg.status().nb_members);
+    comes = vdev();
+    t.stop();
+    EXPECT_EQ(0u, t.wrong());
+}
+
 // -- events --------------------------------------------------------------------------------------
 
 TEST_F(Membership, TellsEachChangeOnceAndInOrder) {

@@ -49,6 +49,16 @@ int edit_config(std::uint16_t port, F&& edit) noexcept {
     return with_device(port, [&](device& d) { return d.change_config(edit); });
 }
 
+/// The number in an enum that a C caller may have filled with anything: C++ may presume that it is
+/// one of the named ones, so it is not looked at as an enum.
+template<class Enum>
+unsigned wild(Enum const& value) noexcept {
+    static_assert(sizeof value == sizeof(unsigned));
+    unsigned number = 0;
+    std::memcpy(&number, &value, sizeof number);
+    return number;
+}
+
 bool is_name(char const* name) {
     return name != nullptr && *name != 0 && std::strlen(name) < RTE_PMD_LAGG_NAME_LEN;
 }
@@ -101,7 +111,7 @@ int rte_pmd_lagg_member_remove(std::uint16_t lagg, std::uint16_t member, unsigne
 }
 
 int rte_pmd_lagg_policy_set(std::uint16_t lagg, rte_pmd_lagg_policy policy) {
-    if (policy < RTE_PMD_LAGG_POLICY_NONE || policy > RTE_PMD_LAGG_POLICY_BROADCAST) {
+    if (wild(policy) > RTE_PMD_LAGG_POLICY_BROADCAST) {
         return -EINVAL;
     }
     return edit_config(lagg, [&](auto& c) { c.policy = static_cast<lagg::policy>(policy); });
@@ -147,7 +157,7 @@ int rte_pmd_lagg_primary_set(std::uint16_t lagg, char const* name) {
 
 int rte_pmd_lagg_failback_set(std::uint16_t lagg, rte_pmd_lagg_failback mode,
                               std::uint32_t hold_ms) {
-    if (mode < RTE_PMD_LAGG_FAILBACK_ALWAYS || mode > RTE_PMD_LAGG_FAILBACK_NEVER) {
+    if (wild(mode) > RTE_PMD_LAGG_FAILBACK_NEVER) {
         return -EINVAL;
     }
     return edit_config(lagg, [&](auto& c) {

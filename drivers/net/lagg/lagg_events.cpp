@@ -1,5 +1,6 @@
 #include "lagg_events.h"
 
+#include "lagg_compat.h"
 #include "lagg_device.h"
 #include "lagg_log.h"
 #include "lagg_threads.h"
@@ -10,6 +11,7 @@
 #include <array>
 #include <atomic>
 #include <cerrno>
+#include <cstring>
 #include <sched.h>
 
 namespace lagg::pmd {
@@ -49,6 +51,20 @@ int on_event(std::uint16_t port, rte_eth_event_type type, void* /*arg*/, void* /
     return 0;
 }
 
+/// A device was pulled off its bus: what VFIO raises instead of an event of the port's own.
+void on_device_event(char const* device, rte_dev_event_type type, void* /*arg*/) {
+    if (type != RTE_DEV_EVENT_REMOVE || device == nullptr) {
+        return;
+    }
+    for (port_id port = 0; port < RTE_MAX_ETHPORTS; ++port) {
+        rte_eth_dev const& dev = rte_eth_devices[port];
+        if (rte_eth_dev_is_valid_port(port) != 0 && dev.device != nullptr &&
+            std::strcmp(rte_dev_name(dev.device), device) == 0) {
+            stir(port, stirred_removal);
+        }
+    }
+}
+
 constexpr std::array watched{RTE_ETH_EVENT_INTR_LSC, RTE_ETH_EVENT_INTR_RMV, RTE_ETH_EVENT_DESTROY,
                              RTE_ETH_EVENT_NEW};
 
@@ -72,18 +88,25 @@ int watch_ethdev_events() {
             return rc;
         }
     }
-    return 0;
+    int const rc = rte_dev_event_callback_register(nullptr, on_device_event, nullptr);
+    if (rc != 0) {
+        unwatch_ethdev_events();
+    }
+    return rc;
 }
 
 void unwatch_ethdev_events() {
+    while (rte_dev_event_callback_unregister(nullptr, on_device_event, nullptr) == -EAGAIN) {
+        sched_yield();
+    }
     for (rte_eth_event_type const type : watched) {
         unwatch(type);
     }
 }
 
 std::uint32_t take_stirred(port_id port) {
-    if (stirred[port].load(std::memory_order_relaxed) ==
-        0) { // [stir] relaxed: the exchange synchronises
+    // [stir] relaxed: the exchange below synchronises
+    if (stirred[port].load(std::memory_order_relaxed) == 0) {
         return 0;
     }
     auto const what = stirred[port].exchange(0, std::memory_order_acquire); // [stir] <- stir()

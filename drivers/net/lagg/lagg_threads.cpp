@@ -311,8 +311,8 @@ void post_to_control(job j) {
 }
 
 void wake_control() {
-    if (process* const p = self.load(std::memory_order_acquire);
-        p != nullptr) { // [threads] <- acquire()
+    process* const p = self.load(std::memory_order_acquire); // [threads] <- acquire()
+    if (p != nullptr) {
         p->control.wake();
     }
 }

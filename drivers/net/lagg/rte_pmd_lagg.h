@@ -63,7 +63,8 @@ int rte_pmd_lagg_create(char const* name, char const* args);
  * Stop, close and remove a lagg port; its members are given back as they were found.  Bursts on it
  * must have ended, as for rte_eth_dev_close().
  *
- * @return 0; -EBUSY a burst is still inside it: nothing is freed, call again
+ * @return 0; -EBUSY a burst is still inside it: nothing is freed, call again; its link went down
+ * and came back up meanwhile
  */
 int rte_pmd_lagg_destroy(uint16_t lagg);
 
@@ -204,7 +205,8 @@ int rte_pmd_lagg_tx_on(uint16_t lagg, uint16_t queue, uint16_t member, uint64_t 
 enum rte_pmd_lagg_event_type {
     RTE_PMD_LAGG_EVENT_MEMBER_JOINED,
     RTE_PMD_LAGG_EVENT_MEMBER_LEFT,    /**< given back: the port is the application's */
-    RTE_PMD_LAGG_EVENT_MEMBER_REFUSED, /**< an asynchronous add failed; `error` says why */
+    RTE_PMD_LAGG_EVENT_MEMBER_REFUSED, /**< an add failed in the device or was overtaken by a
+                                          removal, whoever waits; `error` says why */
     RTE_PMD_LAGG_EVENT_MEMBER_DISTRIBUTING,
     RTE_PMD_LAGG_EVENT_MEMBER_STANDBY,
     RTE_PMD_LAGG_EVENT_MEMBER_LINK_UP,
