@@ -5,6 +5,7 @@
 #include <rte_ether.h>
 #include <rte_malloc.h>
 
+#include <cstdlib>
 #include <cstring>
 
 namespace lagg::test {
@@ -13,6 +14,10 @@ rte_mempool* pool() {
     static rte_mempool* const p =
         rte_pktmbuf_pool_create("test", 8191, 0, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
     return p;
+}
+
+int times(int brief, int full) {
+    return std::getenv("LAGG_TORTURE_SECONDS") == nullptr ? brief : full;
 }
 
 unsigned pool_level() {

@@ -24,6 +24,10 @@ namespace lagg::test {
 rte_mempool* pool();
 unsigned pool_level();
 
+/// How often a storm does its thing: `full` with test/run.sh --long, as requirements put it; else
+/// `brief`.
+int times(int brief, int full);
+
 /// A virtual device for as long as this object lives.
 class vdev {
 public:

@@ -32,6 +32,7 @@ struct Lookup : testing::Test {
                 rte_pmd_wire_sent(sinks[2].port())};
     }
     /// Each flow goes where the lookup says.
+    std::uint32_t const many = static_cast<std::uint32_t>(times(3'000, 100'000));
     void agrees(lagg_port const& lagg, std::uint32_t flows, std::uint16_t burst) const {
         auto const version_now = lagg.status().version;
         for (std::uint32_t f = 0; f < flows; f += burst) {
@@ -71,25 +72,25 @@ TEST_F(Lookup, R13NamesTheMemberThatTheFrameLeavesThrough) {
          {RTE_PMD_LAGG_HASH_L2, RTE_PMD_LAGG_HASH_L3, RTE_PMD_LAGG_HASH_L4,
           RTE_PMD_LAGG_HASH_L3 | RTE_PMD_LAGG_HASH_L4}) {
         ASSERT_EQ(0, rte_pmd_lagg_hash_set(lagg.id(), fields));
-        agrees(lagg, 3000, 30);
+        agrees(lagg, many, 30);
     }
     ASSERT_EQ(0, rte_pmd_lagg_symmetric_set(lagg.id(), true));
-    agrees(lagg, 3000, 30);
+    agrees(lagg, many, 30);
     for (std::uint32_t seed = 1; seed < 10; ++seed) {
         ASSERT_EQ(0, rte_pmd_lagg_seed_set(lagg.id(), seed));
         agrees(lagg, 300, 30);
     }
     ASSERT_EQ(0, rte_pmd_lagg_weight_set(lagg.id(), sinks[2].name().c_str(), 200));
-    agrees(lagg, 3000, 30);
+    agrees(lagg, many, 30);
     lagg.remove(sinks[1].port());
-    agrees(lagg, 3000, 30);
+    agrees(lagg, many, 30);
     lagg.remove(sinks[0].port());
-    agrees(lagg, 3000, 30);
+    agrees(lagg, many, 30);
     ASSERT_EQ(0, rte_pmd_lagg_policy_set(lagg.id(), RTE_PMD_LAGG_POLICY_FAILOVER));
-    agrees(lagg, 3000, 30);
+    agrees(lagg, many, 30);
     lagg.add(sinks[0].port());
     ASSERT_EQ(0, rte_pmd_lagg_primary_set(lagg.id(), sinks[0].name().c_str()));
-    agrees(lagg, 3000, 30);
+    agrees(lagg, many, 30);
 }
 
 TEST_F(Lookup, R13SaysNobodyWhereNoFlowHasAMember) {

@@ -2,6 +2,8 @@
 // alone.
 #include "traffic.h"
 
+#include <malloc.h>
+
 namespace lagg::test {
 namespace {
 
@@ -39,7 +41,7 @@ void change_often(std::uint16_t lagg, unsigned times) {
                       rte_pmd_lagg_policy_set(lagg, i % 2 == 0 ? RTE_PMD_LAGG_POLICY_BROADCAST
                                                                : RTE_PMD_LAGG_POLICY_ROUNDROBIN));
         } else if (i % 3 == 1) {
-            ASSERT_EQ(0, rte_pmd_lagg_stride_set(lagg, 1 + i));
+            ASSERT_EQ(0, rte_pmd_lagg_stride_set(lagg, 1 + i % 1000));
         } else {
             ASSERT_EQ(0, rte_pmd_lagg_seed_set(lagg, i));
         }
@@ -164,6 +166,24 @@ TEST_F(ParkedBurst, R5KeepsOneSnapshotAliveWhichGoesWhenItEnds) {
     lagg.until([](auto const& s) { return s.live_snapshots == 1 && s.pins == 0; });
     EXPECT_EQ(1u, lagg.xstat("snapshots_live"));
     EXPECT_EQ(0u, lagg.xstat("queues_in_burst"));
+}
+
+TEST_F(ParkedBurst, R5AnyNumberOfUpdatesLeavesNoMemoryBehind) {
+    lagg_port lagg("policy=loadbalance," + members());
+    ASSERT_TRUE(lagg.ok());
+    lagg.start();
+    traffic t(lagg.id());
+    change_often(lagg.id(), 100); // what is allocated once, is
+    auto const in_use = mallinfo2().uordblks;
+    auto const first = lagg.status().version;
+    auto const updates = static_cast<unsigned>(times(10'000, 1'000'000));
+    change_often(lagg.id(), updates);
+    EXPECT_GE(lagg.status().version, first + updates);
+    // Ten thousand snapshots would be ten megabytes.
+    EXPECT_LT(mallinfo2().uordblks, in_use + 1'000'000);
+    t.stop();
+    EXPECT_EQ(0u, t.wrong());
+    lagg.until([](auto const& s) { return s.live_snapshots == 1; });
 }
 
 TEST_F(ParkedBurst, DelaysNoPublicationForOtherQueues) {

@@ -173,7 +173,8 @@ TEST_P(EachPolicy, R1MembersGoToNoneAndComeBackUnderTraffic) {
     ASSERT_TRUE(lagg.ok());
     lagg.start();
     traffic running(lagg.id());
-    for (int i = 0; i < 25; ++i) {
+    int const flips = times(25, 10'000);
+    for (int i = 0; i < flips; ++i) {
         running.rounds(1);
         lagg.remove(a.port());
         running.rounds(1);
