@@ -50,6 +50,15 @@ def nearest(header, known):
     return best
 
 
+def flags_for(header, known, root):
+    """Headers of tests that load DPDK see all that the driver's own sources see, and the hooks."""
+    driver = nearest(pathlib.PurePath('drivers/net/lagg/x.h'), known)
+    if driver is None or header.parts[:2] not in (('test', 'pmd'), ('test', 'support')):
+        return nearest(header, known)
+    return [*driver, '-DLAGG_TEST_HOOKS', f'-I{root}/test', f'-I{root}/drivers/net/lagg',
+            f'-I{root}/drivers/net/wire']
+
+
 def as_c(words):
     kept = []
     for index, word in enumerate(words):
@@ -57,7 +66,7 @@ def as_c(words):
             kept.append(word)
             if word in ('-include', '-isystem', '-I', '-D'):
                 kept.append(words[index + 1])
-    return ['cc', '-std=c11', *kept]
+    return ['cc', '-std=gnu11', *kept]  # as DPDK's own headers
 
 
 def compile_alone(header, words, language, build):
@@ -77,7 +86,7 @@ def check(root, options):
         known = commands(build, root)
     jobs, left_out = [], set()
     for header in tree.files(root, tree.SOURCE_DIRS, ('.h', '.hpp')):
-        words = nearest(header, known)
+        words = flags_for(header, known, root)
         if words is None:
             left_out.add(header.parts[0])
             continue
