@@ -72,7 +72,7 @@ time_point device::settle(time_point at) {
     if (at >= aggregator_.next_deadline()) {
         handle(event::tick{});
     }
-    flush(at);
+    flush(now()); // later than what was just handled: nothing may seem to lie ahead
 
     if (publisher_.fence_pending()) {
         publisher_.retry_fence();
@@ -86,7 +86,7 @@ time_point device::settle(time_point at) {
     status_stale_ = status_stale_ || shown.live_snapshots != publisher_.live() ||
                     shown.pins != publisher_.holders();
     std::erase_if(retired_queues_, [](auto const& free_it) { return free_it(); });
-    flush(at);
+    flush(now()); // later than what was just handled: nothing may seem to lie ahead
 
     bool const waiting = publisher_.retired() > 0 || !retired_queues_.empty();
     rescan_after_ =
