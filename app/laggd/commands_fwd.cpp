@@ -16,7 +16,7 @@ why_not refuse_while_running(session& all) {
 }
 
 why_not start(session& all, arguments const&) {
-    auto const refused = all.show != nullptr ? all.show->start_traffic() : all.fwd.start();
+    auto refused = all.show != nullptr ? all.show->start_traffic() : all.fwd.start();
     if (refused.empty()) {
         show_forward_config(all);
     }

@@ -93,9 +93,9 @@ why_not run_state(session& all, arguments const& given) {
         if (verb == "close" && is_lagg(port)) {
             all.events.unfollow(port);
         }
-        auto const refused = verb == "start"  ? all.all_ports.start(port)
-                             : verb == "stop" ? all.all_ports.stop(port)
-                                              : all.all_ports.close(port);
+        auto refused = verb == "start"  ? all.all_ports.start(port)
+                       : verb == "stop" ? all.all_ports.stop(port)
+                                        : all.all_ports.close(port);
         if (!refused.empty()) {
             return refused;
         }

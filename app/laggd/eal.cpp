@@ -71,6 +71,7 @@ why_not start_eal(std::string const& program, std::vector<std::string> arguments
     static std::vector<char*> words;
     texts = {program};
     texts.insert(texts.end(), arguments.begin(), arguments.end());
+    words.reserve(texts.size() + 1);
     for (auto& text : texts) {
         words.push_back(text.data());
     }

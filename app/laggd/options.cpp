@@ -247,6 +247,7 @@ std::optional<fwd_mode> fwd_mode_named(std::string_view name) {
 std::vector<std::string> const& fwd_mode_names() {
     static std::vector<std::string> const names = [] {
         std::vector<std::string> all;
+        all.reserve(std::size(modes));
         for (auto const& mode : modes) {
             all.emplace_back(mode.first);
         }

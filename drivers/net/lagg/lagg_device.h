@@ -106,7 +106,7 @@ public:
 
     // -- control thread
     // -----------------------------------------------------------------------------
-    time_point settle(time_point now) override;
+    time_point settle(time_point at) override;
 
 private:
     struct slot {
@@ -143,7 +143,7 @@ private:
     void take_in(event::add_member const& e);
     void member_gone(member_id id, port_id port, bool vanished);
     request_id expect(waiter w);
-    void flush(time_point now);
+    void flush(time_point at);
     void carry_out(effect::publish& e);
     void carry_out(effect::prepare_member const& e);
     void carry_out(effect::await_quiescence const& e);

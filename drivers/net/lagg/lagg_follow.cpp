@@ -54,9 +54,11 @@ bool filters_vlans(port_settings const& s) {
 }
 
 int set_all_vlans(member_port const& m, port_settings const& s) {
-    for (std::uint16_t vlan = 0; vlan < s.vlans.size(); ++vlan) {
+    for (std::uint32_t vlan = 0; vlan < s.vlans.size(); ++vlan) {
         if (s.vlans.test(vlan)) {
-            if (int const rc = rte_eth_dev_vlan_filter(m.port(), vlan, 1); rc != 0) {
+            if (int const rc =
+                    rte_eth_dev_vlan_filter(m.port(), static_cast<std::uint16_t>(vlan), 1);
+                rc != 0) {
                 return rc;
             }
         }
@@ -65,9 +67,10 @@ int set_all_vlans(member_port const& m, port_settings const& s) {
 }
 
 void forget_vlans(member_port const& m, port_settings const& s) {
-    for (std::uint16_t vlan = 0; vlan < s.vlans.size(); ++vlan) {
+    for (std::uint32_t vlan = 0; vlan < s.vlans.size(); ++vlan) {
         if (s.vlans.test(vlan)) {
-            static_cast<void>(rte_eth_dev_vlan_filter(m.port(), vlan, 0));
+            static_cast<void>(
+                rte_eth_dev_vlan_filter(m.port(), static_cast<std::uint16_t>(vlan), 0));
         }
     }
 }

@@ -164,7 +164,8 @@ int member_port::configure(port_settings const& s) {
 }
 
 int member_port::set_up_queues(port_settings const& s, rte_eth_dev_info const& info) {
-    for (std::uint16_t q = 0; q < s.rx.size(); ++q) {
+    auto const rx_count = static_cast<std::uint16_t>(s.rx.size());
+    for (std::uint16_t q = 0; q < rx_count; ++q) {
         rte_eth_rxconf const conf = conf_for(s.rx[q], s, info);
         int const rc = rte_eth_rx_queue_setup(
             port_, q, clamp_descriptors(s.rx[q].descriptors, info.rx_desc_lim), s.rx[q].socket,
@@ -173,7 +174,8 @@ int member_port::set_up_queues(port_settings const& s, rte_eth_dev_info const& i
             return refused(port_, "rx_queue_setup", rc);
         }
     }
-    for (std::uint16_t q = 0; q < s.tx.size(); ++q) {
+    auto const tx_count = static_cast<std::uint16_t>(s.tx.size());
+    for (std::uint16_t q = 0; q < tx_count; ++q) {
         rte_eth_txconf const conf = conf_for(s.tx[q], s, info);
         int const rc = rte_eth_tx_queue_setup(
             port_, q, clamp_descriptors(s.tx[q].descriptors, info.tx_desc_lim), s.tx[q].socket,

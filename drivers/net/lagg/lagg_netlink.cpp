@@ -14,7 +14,7 @@ namespace lagg::pmd {
 namespace {
 
 /// The kernel's greatest dump datagram.
-constexpr std::size_t datagram_bytes = 32 * 1024;
+constexpr std::size_t datagram_bytes = 32'768;
 /// In one drain(); under a storm of changes the next one is soon enough.
 constexpr int most_dumps = 3;
 constexpr int most_datagrams = 4096;

@@ -321,12 +321,12 @@ void post_to_worker(job j) {
     running().worker.post(std::move(j));
 }
 
-int call_control(std::function<int()> j) {
-    return call(post_to_control, std::move(j));
+int call_control(std::function<int()> const& j) {
+    return call(post_to_control, j);
 }
 
-int call_worker(std::function<int()> j) {
-    return call(post_to_worker, std::move(j));
+int call_worker(std::function<int()> const& j) {
+    return call(post_to_worker, j);
 }
 
 bool on_control() {

@@ -41,8 +41,8 @@ void wake_control();
 void post_to_worker(std::function<void()> job);
 
 /// Runs `job` on that thread and returns its result when it ended.  Precondition: may_wait().
-int call_control(std::function<int()> job);
-int call_worker(std::function<int()> job);
+int call_control(std::function<int()> const& job);
+int call_worker(std::function<int()> const& job);
 
 /// False on control and worker, on the EAL interrupt thread and inside a burst: a caller that waits
 /// there could wait for itself.

@@ -12,7 +12,7 @@
 #include <cstring>
 #include <new>
 
-#include <time.h>
+#include <ctime>
 
 namespace wire {
 namespace {

@@ -231,7 +231,7 @@ int probe(rte_vdev_device* vdev) {
         choose_bursts(*e);
         control.write_link(*e);
     }
-    e.release(); // the port's from here, until close
+    static_cast<void>(e.release()); // the port's from here, until close
     rte_eth_dev_probing_finish(dev);
     return 0;
 }
