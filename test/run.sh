@@ -4,7 +4,8 @@
 # usage: test/run.sh [--long]              everything
 #        test/run.sh [--long] ARGUMENT...  only `meson test ARGUMENT...` on the ordinary build,
 #                                          such as: --suite unit, or the name of a test
-#   --long  torture and storms run for LAGG_TORTURE_SECONDS each, 600 unless it is set already
+#   --long  torture runs for LAGG_TORTURE_SECONDS each, 600 unless it is set already; storms have the
+#           lengths that requirements name; the model explores its larger bounds
 #
 # Everything is: all suites on a build with the test hooks; rules about the tree and its machine
 # code on the build that app/run.sh makes, and that command itself; unit and pmd again under ASan and
@@ -20,6 +21,7 @@ test_arguments=()  # of every meson test
 if [[ ${1:-} == --long ]]; then
     shift
     export LAGG_TORTURE_SECONDS=${LAGG_TORTURE_SECONDS:-600}
+    export LAGG_MODEL_FULL=1 NET_LAGG_TEST_LONG=1
     test_arguments+=(--timeout-multiplier=0)
 fi
 
