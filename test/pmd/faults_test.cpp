@@ -227,7 +227,8 @@ TEST_F(Faults, AnAsynchronousRefusalIsToldOnce) {
     lagg.start();
     event_list told(lagg.id());
     ASSERT_EQ(0, rte_pmd_wire_fail_op(late.port(), RTE_PMD_WIRE_OP_START, EIO, 1));
-    EXPECT_EQ(-EINPROGRESS, rte_pmd_lagg_member_add(lagg.id(), late.port(), 0));
+    int const rc = rte_pmd_lagg_member_add(lagg.id(), late.port(), 0);
+    EXPECT_TRUE(rc == -EINPROGRESS || rc == -EIO) << rc << ": not yet, or so soon that it is known";
     ASSERT_TRUE(told.until(late.port(), RTE_PMD_LAGG_EVENT_MEMBER_REFUSED));
     lagg.settle();
     EXPECT_EQ(std::vector{RTE_PMD_LAGG_EVENT_MEMBER_REFUSED}, told.types_of(late.port()));
