@@ -240,6 +240,8 @@ int device::barrier(unsigned timeout_ms) {
     auto done = std::make_shared<std::promise<int>>();
     auto result = done->get_future();
     call_control([this, &done] {
+        collect_stirred(); // what was raised before the call is part of what it waits for
+        flush(now());
         barriers_.push_back({aggregator_.version(), done});
         check_barriers();
         return 0;

@@ -126,7 +126,8 @@ int rte_pmd_lagg_weight_set(uint16_t lagg, char const* name, uint32_t weight);
 int rte_pmd_lagg_admin_set(uint16_t lagg, bool up);
 
 /**
- * Wait until no burst runs on a snapshot older than the newest one at the time of the call.
+ * Act on the link events that were raised before the call, then wait until no burst runs on a
+ * snapshot older than the newest one at the time of the call.
  *
  * @return 0; -ETIMEDOUT a burst outlasted the wait, nothing is wrong: call again
  */
