@@ -31,13 +31,15 @@ namespace lagg::epoch {
 /// Owns the snapshots of one lagg port.  Caller of everything: the one control thread.
 /// Live snapshots: at most cells + 1 after a scan and cells + 2 while publishing, however many were
 /// published, as long as fences succeed; each fence that fails keeps one more until one succeeds.
+/// Room for that many is there before they are: a publication needs no memory unless fences fail.
 template<class T>
 class publisher {
 public:
     using cell = snapshot_cell<T>;
 
-    /// `fence`: of the same control thread, shared by its publishers; outlives this.
-    explicit publisher(control_fence& fence) noexcept : fence_(fence) {}
+    /// `fence`: of the same control thread, shared by its publishers; outlives this.  Throws
+    /// std::bad_alloc.
+    explicit publisher(control_fence& fence) : fence_(fence) { reserve_for(0); }
 
     publisher(publisher const&) = delete;
     publisher& operator=(publisher const&) = delete;
@@ -64,6 +66,7 @@ public:
             return errc::invalid_argument;
         }
         try {
+            reserve_for(cells_.size() + 1);
             cells_.push_back(entry{&c, 0, false});
         } catch (std::bad_alloc const&) {
             return errc::out_of_memory;
@@ -103,14 +106,15 @@ public:
     /// The stores alone: in effect at once; nothing is freed until a fence has succeeded and
     /// after_fence() or scan() was called.  For several publishers that share one fence:
     ///     a.stage(...); b.stage(...); fence.run(); a.after_fence(); b.after_fence();
-    /// Errors: invalid_argument (null), out_of_memory; nothing is published then.
+    /// Errors: invalid_argument (null), out_of_memory (only after failed fences, or a third stage()
+    /// without after_fence()); nothing is published then.
     result<void> stage(std::unique_ptr<T const> next) {
         if (next == nullptr) {
             return errc::invalid_argument;
         }
         try {
             if (retired_.size() == retired_.capacity()) {
-                retired_.reserve(std::max<std::size_t>(8, 2 * retired_.size()));
+                retired_.reserve(2 * retired_.size()); // what reserve_for() foresaw is used up
             }
         } catch (std::bad_alloc const&) {
             return errc::out_of_memory;
@@ -255,6 +259,10 @@ private:
         bool fresh; // fenced since the last scan: every cell must be looked at
         bool held;
     };
+
+    /// After a scan each of the cells holds at most one; a second stage() finds room, too.  It
+    /// never shrinks, so that what detached cells held until the next scan fits as well.
+    void reserve_for(std::size_t cells) { retired_.reserve(cells + 2); }
 
     static std::uintptr_t address(std::unique_ptr<T const> const& snapshot) noexcept {
         return reinterpret_cast<std::uintptr_t>(snapshot.get());

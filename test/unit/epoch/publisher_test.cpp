@@ -5,10 +5,34 @@
 
 #include <algorithm>
 #include <array>
+#include <cstddef>
+#include <cstdlib>
 #include <memory>
+#include <new>
 #include <random>
 #include <set>
+#include <utility>
 #include <vector>
+
+namespace {
+bool memory_is_out = false;
+}
+
+// For the whole test program; while `memory_is_out` nothing is to be had.  Not inline: gcc would
+// see malloc() meet delete, and warn.
+[[gnu::noinline]] void* operator new(std::size_t size) {
+    void* const memory = memory_is_out ? nullptr : std::malloc(size);
+    if (memory == nullptr) {
+        throw std::bad_alloc();
+    }
+    return memory;
+}
+[[gnu::noinline]] void operator delete(void* memory) noexcept {
+    std::free(memory);
+}
+[[gnu::noinline]] void operator delete(void* memory, std::size_t) noexcept {
+    std::free(memory);
+}
 
 namespace lagg::epoch {
 namespace {
@@ -374,6 +398,122 @@ TEST_F(Publisher, ForgetsWhatADetachedCellOnceHeld) {
     ASSERT_TRUE(control.detach(cells[0]));
     EXPECT_EQ(control.scan(), 1U);
     EXPECT_EQ(control.holders(), 0U);
+}
+
+/// Snapshots made in advance, to be published while there is no memory.  GoogleTest allocates, too,
+/// so what came of it is looked at afterwards.
+class PublisherWithoutMemory : public testing::Test {
+protected:
+    static constexpr std::size_t n = 20;
+
+    PublisherWithoutMemory() {
+        for (int i = 0; i < 100; ++i) {
+            stock.push_back(make(i));
+        }
+    }
+    ~PublisherWithoutMemory() override { memory_is_out = false; }
+
+    std::unique_ptr<counted const> next() { return std::move(stock[taken++]); }
+
+    std::vector<std::unique_ptr<counted const>> stock;
+    std::size_t taken = 0;
+    bool fence_works = true;
+    control_fence fence{fence_kind::real,
+                        [](void* works, fence_kind) { return *static_cast<bool*>(works); },
+                        &fence_works};
+    std::array<snapshot_cell<counted>, n> cells;
+    publisher<counted> control{fence};
+};
+
+TEST_F(PublisherWithoutMemory, PublishesThoughEveryCellParksOnASnapshotOfItsOwn) {
+    for (auto& cell : cells) {
+        ASSERT_TRUE(control.attach(cell));
+    }
+    std::size_t published = 0;
+    memory_is_out = true;
+    for (std::size_t i = 0; i < stock.size() - 2; ++i) {
+        published += control.publish(next()) ? 1U : 0U;
+        if (i < n) {
+            static_cast<void>(cells[i].pin());
+        }
+    }
+    std::size_t const live = control.live();
+    bool const one = bool(control.stage(next()));
+    bool const another = bool(control.stage(next())); // twice, and no scan in between
+    memory_is_out = false;
+    ASSERT_EQ(published, stock.size() - 2);
+    EXPECT_EQ(live, n + 1);
+    EXPECT_TRUE(one && another);
+    for (auto& cell : cells) {
+        cell.unpin();
+    }
+}
+
+TEST_F(PublisherWithoutMemory, PublishesForCellsThatTookThePlaceOfOthers) {
+    for (std::size_t i = 0; i < n / 2; ++i) {
+        ASSERT_TRUE(control.attach(cells[i]));
+    }
+    for (std::size_t i = 0; i < n / 2; ++i) {
+        ASSERT_TRUE(control.publish(next()));
+        static_cast<void>(cells[i].pin());
+    }
+    ASSERT_TRUE(control.publish(next()));
+    ASSERT_EQ(control.retired(), n / 2);
+    for (std::size_t i = 0; i < n / 2; ++i) {
+        cells[i].unpin();
+        ASSERT_TRUE(control.detach(cells[i]));
+    }
+    memory_is_out = true;
+    bool const without_cells = bool(control.stage(next())); // no scan came in between
+    memory_is_out = false;
+    EXPECT_TRUE(without_cells);
+}
+
+TEST_F(PublisherWithoutMemory, PublishesWithoutAnyCell) {
+    memory_is_out = true;
+    bool const first = bool(control.publish(next()));
+    bool const second = bool(control.publish(next()));
+    bool const third = bool(control.stage(next()));
+    memory_is_out = false;
+    ASSERT_TRUE(first && second && third);
+    EXPECT_EQ(control.newest()->number, 2);
+}
+
+TEST_F(PublisherWithoutMemory, AttachesNothing) {
+    ASSERT_TRUE(control.publish(next()));
+    memory_is_out = true;
+    auto const refused = control.attach(cells[0]);
+    memory_is_out = false;
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error(), errc::out_of_memory);
+    EXPECT_EQ(control.cells(), 0U);
+    EXPECT_FALSE(pin_guard(cells[0]));
+    EXPECT_TRUE(control.attach(cells[0]));
+}
+
+TEST_F(PublisherWithoutMemory, RefusesOnlyWhenFencesFailTooAndChangesNothingThen) {
+    ASSERT_TRUE(control.attach(cells[0]));
+    ASSERT_TRUE(control.publish(next()));
+    fence_works = false;
+    errc why = errc::ok;
+    memory_is_out = true;
+    while (taken < stock.size() && why == errc::ok) {
+        if (auto const done = control.publish(next()); !done) {
+            why = done.error();
+        }
+    }
+    memory_is_out = false;
+    ASSERT_EQ(why, errc::out_of_memory);
+    int const refused = static_cast<int>(taken) - 1;
+    EXPECT_EQ(control.newest()->number, refused - 1);
+    EXPECT_EQ(pin_guard(cells[0])->number, refused - 1);
+    fence_works = true;
+    EXPECT_TRUE(control.retry_fence());
+    memory_is_out = true;
+    bool const again = bool(control.publish(next()));
+    memory_is_out = false;
+    EXPECT_TRUE(again);
+    EXPECT_EQ(control.live(), 1U);
 }
 
 TEST(PublisherEnd, FreesEverythingWhenItsCellsAreIdle) {
