@@ -36,6 +36,10 @@ struct polled_member {
     friend bool operator==(polled_member const&, polled_member const&) = default;
 };
 
+/// In snapshot::bucket: the flows are about to move to another member, and what was sent of them
+/// has not arrived yet.
+inline constexpr std::uint8_t held_bucket = 0xff;
+
 struct snapshot {
     /// Counts publications of this lagg from 1; the same in status, lookups and telemetry.
     std::uint64_t version = 0;
@@ -43,6 +47,8 @@ struct snapshot {
     lagg::policy policy = policy::none;
     spread how = spread::nobody;
     run_state run = run_state::stopped;
+    /// LACP and Marker frames are taken out of what is received: they are control's.
+    bool take_slow = false;
     /// A member's prepare runs before its burst (the port was configured with tx offloads).
     bool tx_prepare = false;
     /// in_turn: frames that one member gets before the next one's turn, at least 1.
@@ -53,7 +59,8 @@ struct snapshot {
     bounded_vector<polled_member, max_members> polled;
     bounded_vector<distributing_member, max_members> distributing;
 
-    /// by_flow: flow bucket -> index into `distributing`, all valid.  Otherwise all zero.
+    /// by_flow: flow bucket -> index into `distributing`, all valid; by_flow_held: or held_bucket.
+    /// Otherwise all zero.
     std::array<std::uint8_t, bucket_count> bucket{};
 
     /// The lagg port's own unicast addresses, for members with `filter`.

@@ -29,11 +29,12 @@ inline constexpr std::size_t policy_count = 6;
 
 /// How a burst is spread over the distributing members.  Decided by control with each snapshot.
 enum class spread : std::uint8_t {
-    nobody,  // no distributing member: nothing is taken
-    to_one,  // exactly one distributing member, whatever the policy
-    in_turn, // `stride` frames each
-    by_flow, // hash -> bucket -> member
-    to_all,  // a copy to each
+    nobody,       // no distributing member: nothing is taken
+    to_one,       // exactly one distributing member, whatever the policy
+    in_turn,      // `stride` frames each
+    by_flow,      // hash -> bucket -> member
+    by_flow_held, // the same, and some buckets are held: their frames stay the caller's
+    to_all,       // a copy to each
 };
 
 /// The port's run state, as published to bursts.  Anything but `running`: no member is polled and

@@ -165,9 +165,21 @@ link_state aggregator::link_of(snapshot const& s) const noexcept {
     return link;
 }
 
+/// Flows that move while their member works wait; under other policies nobody could answer.
+reorder_guard aggregator::guard_after(bucket_table const& next, time_point now) const {
+    reorder_guard guard = guard_;
+    if (config_.policy == policy::lacp && config_.lacp.reorder_guard) {
+        guard.table_changed(table_, next, answering(), version_ + 1,
+                            now + config_.lacp.reorder_wait, now + config_.lacp.system.drain_wait);
+    } else {
+        guard.clear();
+    }
+    return guard;
+}
+
 aggregator::outcome aggregator::decide_outcome(time_point now) const {
     outcome o;
-    o.who = decide(config_, members_, current_, now, o.reconsider_at);
+    o.who = decide(config_, members_, current_, negotiated(), now, o.reconsider_at);
     // A port that is stopped uses no member: it starts with the best one.
     if (config_.policy == policy::failover && run_ != run_state::stopped) {
         for (auto const& m : members_) {
@@ -177,12 +189,14 @@ aggregator::outcome aggregator::decide_outcome(time_point now) const {
         }
     }
     o.table = table_;
-    bool const by_flow = config_.policy == policy::loadbalance;
+    bool const by_flow = config_.policy == policy::loadbalance || config_.policy == policy::lacp;
     o.table.assign(by_flow ? shares_of(o.who.distributing) : std::vector<share>{});
+    o.guard = guard_after(o.table, now);
     o.next = build_snapshot({.config = config_,
                              .members = members_,
                              .who = o.who,
                              .table = o.table,
+                             .held = o.guard.held(),
                              .port = port_,
                              .run = run_,
                              .version = version_ + 1});
@@ -227,6 +241,23 @@ void aggregator::list_changes(outcome const& o, effect_list& out) const {
     }
 }
 
+/// Asked once per version; the answer may come in the same breath.
+void aggregator::await_bursts() {
+    std::uint64_t version = guard_.awaited_version();
+    for (auto& m : members_) {
+        if (m.draining && m.unused_since == 0) {
+            m.unused_since = version_; // it is in `distributing` of no snapshot from here on
+        }
+        if (m.draining && !m.unused) {
+            version = std::max(version, m.unused_since);
+        }
+    }
+    if (version > awaited_version_) {
+        awaited_version_ = version;
+        append(due_, effect::await_bursts{.version = version});
+    }
+}
+
 void aggregator::adopt(outcome const& o) noexcept {
     auto const distributing = distributing_in(o.next);
     auto const collecting = collecting_in(o.next);
@@ -236,6 +267,7 @@ void aggregator::adopt(outcome const& o) noexcept {
         m.named = m.phase == member_phase::leaving;
     }
     table_ = o.table;
+    guard_ = o.guard;
     current_ = o.current;
     reconsider_at_ = o.reconsider_at;
     reported_ = o.link;
@@ -248,10 +280,13 @@ errc aggregator::flush(time_point now, effect_list& out) {
     std::size_t const before = out.size();
     try {
         settle_links(now);
+        run_lacp(now);
+        settle_drains();
         outcome const o = decide_outcome(now);
         effect_list changes;
         list_changes(o, changes);
-        out.reserve(before + 1 + due_.size() + changes.size() + completions_.size());
+        out.reserve(before + 1 + due_.size() + changes.size() + frames_.size() + 1 +
+                    completions_.size());
 
         // From here on only the snapshot itself can fail, and it comes first.
         if (version_ == 0 || !same_but_for_version(o.next, published_)) {
@@ -264,11 +299,12 @@ errc aggregator::flush(time_point now, effect_list& out) {
             published_ = o.next;
             version_ = o.next.version;
         }
-        for (effect_list* part : {&due_, &changes, &completions_}) {
+        adopt(o);
+        await_bursts();
+        for (effect_list* part : {&due_, &changes, &frames_, &completions_}) {
             std::move(part->begin(), part->end(), std::back_inserter(out));
             part->clear();
         }
-        adopt(o);
     } catch (std::bad_alloc const&) {
         return errc::out_of_memory;
     }
@@ -276,7 +312,10 @@ errc aggregator::flush(time_point now, effect_list& out) {
 }
 
 time_point aggregator::next_deadline() const noexcept {
-    time_point first = reconsider_at_;
+    time_point first = std::min(reconsider_at_, guard_.next_deadline());
+    if (lacp_) {
+        first = std::min(first, lacp_->next_deadline());
+    }
     for (auto const& m : members_) {
         first = std::min(first, settles_at(m));
     }

@@ -2,19 +2,23 @@
 // Sole owner of its members, configuration and flow table.  Knows no thread, clock, port or mbuf.
 #pragma once
 
+#include "lacp/system.h"
 #include "lagg/control/bucket_table.h"
 #include "lagg/control/config.h"
 #include "lagg/control/effect.h"
 #include "lagg/control/eligibility.h"
 #include "lagg/control/event.h"
 #include "lagg/control/member.h"
+#include "lagg/control/reorder_guard.h"
 #include "lagg/control/snapshot_builder.h"
 #include "lagg/snapshot.h"
 
+#include <array>
 #include <bitset>
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -37,11 +41,10 @@ public:
     /// Appends to `out` all that has to be done since the last flush, in this order: at most one
     /// publish (none when the snapshot would be the same but for its version), then everything else
     /// in the order in which it arose, what the publish itself changed (distributing, standby,
-    /// report_link) behind it, and completions last.  So a member is left out of the published
-    /// snapshot before await_quiescence names it, and a change is in effect, and told, before its
-    /// `complete`.
-    /// Errors: out_of_memory when the snapshot could not be built; `out` is as it was, nothing is
-    /// lost, flush again later.
+    /// report_link) behind it, then frames, and completions last.  So a member is left out of the
+    /// published snapshot before await_quiescence names it, and a change is in effect, and told,
+    /// before its `complete`. Errors: out_of_memory when the snapshot could not be built; `out` is
+    /// as it was, nothing is lost, flush again later.
     errc flush(time_point now, effect_list& out);
 
     /// When tick should come at the latest: delays and holds that run out.  `never` when nothing is
@@ -61,6 +64,15 @@ public:
     link_state link() const noexcept { return reported_; }
     run_state run() const noexcept { return run_; }
 
+    /// Both ends of the member's link; nullopt when LACP does not run on it.  As of the last flush.
+    std::optional<lacp::port_report> lacp_report(member_id id) const;
+    /// As LACP runs with now, the lagg's own address filled in.
+    lacp::system_settings lacp_system() const;
+    /// Something waits for an answer from a wire: slow frames are to be brought soon.
+    bool impatient() const noexcept;
+    /// Members whose flows wait; see reorder_guard.
+    reorder_guard const& guard() const noexcept { return guard_; }
+
 private:
     /// What bursts, listeners and the lagg's link should be like from the next flush on.
     struct outcome {
@@ -68,6 +80,7 @@ private:
         member_id current = no_member;
         time_point reconsider_at = never;
         bucket_table table;
+        reorder_guard guard;
         snapshot next;
         link_state link;
     };
@@ -77,8 +90,10 @@ private:
     void on(event::remove_member const& e, time_point now);
     void on(event::member_vanished const& e, time_point now);
     void on(event::member_quiescent const& e, time_point now);
+    void on(event::bursts_ended const& e, time_point now);
     void on(event::member_released const& e, time_point now);
     void on(event::link_changed const& e, time_point now);
+    void on(event::slow_frame const& e, time_point now);
     void on(event::filter_changed const& e, time_point now);
     void on(event::change_config const& e, time_point now);
     void on(event::run_changed const& e, time_point now);
@@ -94,15 +109,33 @@ private:
     void give_back(member& m);
     void forget(member_id id);
 
+    // aggregator_lacp.cpp
+    struct marker_queue {
+        std::uint32_t transaction = 0;
+        std::uint16_t queue = 0;
+    };
+    void run_lacp(time_point now);
+    void end_lacp(time_point now);
+    void leave_lacp(member_id id, time_point now);
+    lacp::port_settings lacp_port_of(member const& m) const;
+    void collect_frames();
+    std::uint16_t queue_of_marker(std::uint32_t transaction);
+    eligible negotiated() const;
+    std::bitset<max_members> answering() const;
+    void settle_drains();
+    static void keep_using(member& m) noexcept;
+
     void settle_links(time_point now);
     void settle_link(member& m, time_point now);
     time_point settles_at(member const& m) const noexcept;
 
     outcome decide_outcome(time_point now) const;
+    reorder_guard guard_after(bucket_table const& next, time_point now) const;
     std::vector<share> shares_of(std::bitset<max_members> const& distributing) const;
     link_state link_of(snapshot const& s) const noexcept;
     void list_changes(outcome const& o, effect_list& out) const;
     void adopt(outcome const& o) noexcept;
+    void await_bursts();
 
     void tell(member const& m, effect::member_change change);
     void finish(request_id request, errc error = errc::ok, std::string text = {},
@@ -121,6 +154,13 @@ private:
     snapshot published_; // a copy of the last one handed out
     std::uint64_t version_ = 0;
     link_state reported_;
+
+    std::optional<lacp::system> lacp_; // while the policy is lacp and the port runs
+    std::array<std::optional<lacp::port_settings>, max_members> in_lacp_; // as LACP was told
+    reorder_guard guard_;
+    std::vector<marker_queue> marker_queues_; // of Markers not yet handed out
+    std::uint64_t awaited_version_ = 0;       // bursts older than this were asked to be awaited
+    effect_list frames_;                      // to be sent after the next publication
 
     bool woken_ = false; // an event came
     effect_list due_;    // what arose since the last flush, but for completions

@@ -84,8 +84,11 @@ void aggregator::add_again(member& m, event::add_member const& e) {
         }
         return;
     case member_phase::present:
-        finish(e.request, errc::already_member, called(m) + " is a member already");
-        return;
+        if (!m.draining) {
+            finish(e.request, errc::already_member, called(m) + " is a member already");
+            return;
+        }
+        break;
     case member_phase::releasing:
         finish(e.request, errc::busy, called(m) + " is being given back; add it when it has left");
         return;
@@ -100,6 +103,7 @@ void aggregator::add_again(member& m, event::add_member const& e) {
         return await != nullptr && await->id == m.id;
     });
     m.phase = member_phase::present;
+    keep_using(m);
     finish(e.request);
 }
 
@@ -127,6 +131,7 @@ void aggregator::on(event::member_prepared const& e, time_point now) {
 void aggregator::become_present(member& m, event::member_prepared const& e, time_point now) {
     m.phase = member_phase::present;
     m.filter = e.filter;
+    m.address = e.address;
     m.link = e.link;
     m.link_since = now;
     m.announced = true;
@@ -141,12 +146,18 @@ void aggregator::on(event::remove_member const& e, time_point) {
         return;
     }
     m->removing.push_back(e.request);
+    if (e.drain && lacp_ && m->phase == member_phase::present) {
+        m->draining = true; // settle_drains() goes on
+        return;
+    }
+    keep_using(*m);
     leave(*m);
 }
 
 void aggregator::on(event::member_vanished const& e, time_point) {
     if (member* const m = find_port(e.port)) {
         m->vanished = true;
+        keep_using(*m);
         leave(*m);
     }
 }

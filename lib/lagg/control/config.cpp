@@ -2,6 +2,7 @@
 // One line each: what, its value, what is allowed.
 #include "lagg/control/config.h"
 
+#include <algorithm>
 #include <array>
 #include <optional>
 #include <utility>
@@ -46,11 +47,6 @@ config_error out_of_range(std::string_view what, std::string const& value, std::
 }
 
 complaint check_policy(policy p) {
-    if (p == policy::lacp) {
-        std::string text = "policy lacp is not available in this build; allowed: ";
-        text.append(policy_names());
-        return config_error{errc::not_available, std::move(text)};
-    }
     for (auto const& known : policies) {
         if (known.value == p) {
             return std::nullopt;
@@ -119,6 +115,96 @@ complaint check_weights(std::vector<weight_setting> const& weights) {
     return std::nullopt;
 }
 
+config_error refused(std::string text) {
+    return {errc::invalid_argument, std::move(text)};
+}
+
+complaint check_damping(lacp::damping_settings const& d) {
+    if (auto wrong = check_delay("lacp damping half_life", d.half_life)) {
+        return wrong;
+    }
+    if (d.half_life.count() == 0) {
+        return std::nullopt; // off
+    }
+    if (auto wrong =
+            check_range("lacp damping suppress_at", d.suppress_at, 1, lacp::most_penalty)) {
+        return wrong;
+    }
+    return check_range("lacp damping reuse_at", d.reuse_at, 1, d.suppress_at);
+}
+
+complaint check_lacp_system(lacp_config const& c) {
+    lacp::system_settings const& s = c.system;
+    if (s.system.address.is_group()) {
+        return refused("lacp system address " + net::to_string(s.system.address) +
+                       " is a group address; allowed: a unicast address, or all zero for the "
+                       "port's own");
+    }
+    if (auto wrong = check_range("lacp key", s.key, 1, UINT16_MAX)) {
+        return wrong;
+    }
+    if (auto wrong = check_range("lacp max_links", s.max_links, 1, max_members)) {
+        return wrong;
+    }
+    if (auto wrong = check_delay("lacp wait_while", s.wait_while)) {
+        return wrong;
+    }
+    if (auto wrong = check_delay("lacp fallback_delay", s.fallback_delay)) {
+        return wrong;
+    }
+    if (auto wrong = check_delay("lacp drain_wait", s.drain_wait)) {
+        return wrong;
+    }
+    if (auto wrong = check_delay("reorder_wait", c.reorder_wait)) {
+        return wrong;
+    }
+    if (auto wrong = check_range("lacp first_port_number", c.first_port_number, 1,
+                                 UINT16_MAX - max_members)) {
+        return wrong;
+    }
+    return check_damping(s.damping);
+}
+
+complaint check_lacp_number(lacp_config const& c, lacp_member_setting const& m) {
+    if (!m.number) {
+        return std::nullopt;
+    }
+    std::uint32_t const first = c.first_port_number;
+    if (*m.number == 0 || (*m.number >= first && *m.number < first + max_members)) {
+        return refused("lacp port number " + std::to_string(*m.number) + " of " + m.member +
+                       " cannot be had; allowed: 1 to 65535, but not " + std::to_string(first) +
+                       " to " + std::to_string(first + max_members - 1) +
+                       ", which members get by themselves");
+    }
+    for (auto const& other : c.members) {
+        if (&other != &m && other.number == m.number) {
+            return refused("lacp port number " + std::to_string(*m.number) + " is given to " +
+                           other.member + " and " + m.member + "; allowed: each number once");
+        }
+    }
+    return std::nullopt;
+}
+
+complaint check_lacp_members(lacp_config const& c) {
+    for (auto const& m : c.members) {
+        if (m.member.empty()) {
+            return refused("a lacp setting names no member; allowed: a port name");
+        }
+        if (m.key && *m.key == 0) {
+            return refused("lacp key 0 of " + m.member + " is out of range; allowed: 1 to 65535");
+        }
+        if (auto wrong = check_lacp_number(c, m)) {
+            return wrong;
+        }
+        auto const same = [&m](auto const& other) { return other.member == m.member; };
+        if (std::count_if(c.members.begin(), c.members.end(), same) > 1) {
+            return refused("lacp settings of " + m.member +
+                           " are given twice; allowed: once per member");
+        }
+    }
+    return std::nullopt;
+}
+
 } // namespace
 
 result<void, config_error> validate(config const& c) {
@@ -149,6 +235,12 @@ result<void, config_error> validate(config const& c) {
     if (auto wrong = check_weights(c.weights)) {
         return *wrong;
     }
+    if (auto wrong = check_lacp_system(c.lacp)) {
+        return *wrong;
+    }
+    if (auto wrong = check_lacp_members(c.lacp)) {
+        return *wrong;
+    }
     return {};
 }
 
@@ -167,6 +259,7 @@ std::string_view to_string(spread s) {
     case spread::to_one: return "to_one";
     case spread::in_turn: return "in_turn";
     case spread::by_flow: return "by_flow";
+    case spread::by_flow_held: return "by_flow_held";
     case spread::to_all: return "to_all";
     }
     return "unknown";
@@ -209,7 +302,7 @@ result<failback> parse_failback(std::string_view text) {
 }
 
 std::string_view policy_names() {
-    return "roundrobin, loadbalance, failover, broadcast, none";
+    return "roundrobin, loadbalance, lacp, failover, broadcast, none";
 }
 
 } // namespace lagg

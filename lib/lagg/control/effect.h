@@ -13,6 +13,8 @@
 
 namespace lagg {
 
+inline constexpr std::uint16_t any_queue = 0xffff;
+
 namespace effect {
 
 /// Bursts run against this from now on.
@@ -38,6 +40,21 @@ struct release_member {
     member_id id = no_member;
     port_id port = no_port;
     bool vanished = false; // ask nothing of the device
+};
+
+/// event::bursts_ended when no live snapshot is older than `version`.
+struct await_bursts {
+    std::uint64_t version = 0;
+};
+
+/// Put the frame on the member's wire, whatever the application does.  Follows the publish that it
+/// speaks of.
+struct send_frame {
+    member_id id = no_member;
+    port_id port = no_port;
+    /// Behind what bursts have put on this queue of the member, or any_queue.
+    std::uint16_t queue = any_queue;
+    lacp::frame frame{};
 };
 
 /// The caller's request ended.  in_progress is never sent: the caller's own patience says that.
@@ -72,8 +89,8 @@ struct notify_member {
 } // namespace effect
 
 using any_effect = std::variant<effect::publish, effect::prepare_member, effect::await_quiescence,
-                                effect::release_member, effect::complete, effect::report_link,
-                                effect::notify_member>;
+                                effect::await_bursts, effect::release_member, effect::send_frame,
+                                effect::complete, effect::report_link, effect::notify_member>;
 using effect_list = std::vector<any_effect>;
 
 /// Builds `e` in place at the end of `list`.

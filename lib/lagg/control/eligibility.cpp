@@ -73,8 +73,8 @@ member const* choose_one(config const& c, std::span<member const> members, membe
 
 } // namespace
 
-eligible decide(config const& c, std::span<member const> members, member_id current, time_point now,
-                time_point& reconsider_at) {
+eligible decide(config const& c, std::span<member const> members, member_id current,
+                eligible const& negotiated, time_point now, time_point& reconsider_at) {
     std::bitset<max_members> usable;
     for (auto const& m : members) {
         if (qualifies(m)) {
@@ -95,9 +95,11 @@ eligible decide(config const& c, std::span<member const> members, member_id curr
             who.collecting = c.rx_all ? usable : who.distributing;
         }
         break;
-    case policy::none:
-    case policy::lacp: // refused by validate()
+    case policy::lacp:
+        who.collecting = negotiated.collecting & usable;
+        who.distributing = negotiated.distributing & usable;
         break;
+    case policy::none: break;
     }
     return who;
 }

@@ -17,8 +17,9 @@ struct eligible {
 /// `members`: any phase; only present and usable ones qualify.
 /// `current`: the failover member in use, or no_member; kept unless config says to go back to the
 /// primary.  `now` decides whether the primary has held long enough.
+/// `negotiated`: what LACP agreed on; the answer under policy lacp, but for members that left.
 /// `reconsider_at`: lowered to the time at which the answer may change by itself.
-eligible decide(config const& c, std::span<member const> members, member_id current, time_point now,
-                time_point& reconsider_at);
+eligible decide(config const& c, std::span<member const> members, member_id current,
+                eligible const& negotiated, time_point now, time_point& reconsider_at);
 
 } // namespace lagg

@@ -24,6 +24,7 @@ struct member {
     bool hands_on = false;
     bool filter = false;
     bool vanished = false;
+    net::mac_address address; // its own, as it was found
 
     link_state link;          // last reported
     bool usable = false;      // link up for up_delay; link down for less than down_delay
@@ -37,6 +38,11 @@ struct member {
     request_id adding = 0;            // who waits for it to join
     std::vector<request_id> removing; // who waits for it to leave
 
+    /// Present, and to leave when its partner and its flows have gone.  Nothing is sent from the
+    /// snapshot `unused_since` on (0: not yet published); `unused`: no burst on an older one runs.
+    bool draining = false;
+    bool unused = false;
+    std::uint64_t unused_since = 0;
     bool to_leave = false;  // joining: removed meanwhile; is released as soon as it is prepared
     bool announced = false; // member_change::joined was told, so `left` will be
     bool named = false;     // leaving: await_quiescence was handed out, so it may be answered

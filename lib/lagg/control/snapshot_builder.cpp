@@ -41,7 +41,7 @@ spread spread_of(policy p, std::size_t distributing) {
 }
 
 /// A bucket whose owner does not distribute goes to the first that does; bucket_table leaves none.
-void fill_buckets(snapshot& s, bucket_table const& table) {
+void fill_buckets(snapshot& s, bucket_table const& table, std::bitset<bucket_count> const& held) {
     std::array<std::uint8_t, max_members> index_of{};
     for (std::size_t i = 0; i < s.distributing.size(); ++i) {
         index_of[s.distributing[i].id] = static_cast<std::uint8_t>(i);
@@ -49,6 +49,9 @@ void fill_buckets(snapshot& s, bucket_table const& table) {
     for (std::size_t b = 0; b < bucket_count; ++b) {
         member_id const owner = table.owner(b);
         s.bucket[b] = owner < max_members ? index_of[owner] : std::uint8_t{0};
+        if (held.test(b)) {
+            s.bucket[b] = held_bucket;
+        }
     }
 }
 
@@ -71,6 +74,7 @@ snapshot build_snapshot(build_input const& in) {
     s.version = in.version;
     s.policy = in.config.policy;
     s.run = in.run;
+    s.take_slow = s.policy == policy::lacp;
     s.tx_prepare = in.port.tx_prepare;
     s.stride = std::max(in.config.stride, 1U);
     s.hash = in.config.hash;
@@ -82,14 +86,17 @@ snapshot build_snapshot(build_input const& in) {
     }
     fill_members(s, in);
     s.how = spread_of(s.policy, s.distributing.size());
-    if (s.how == spread::by_flow) {
-        fill_buckets(s, in.table);
+    if (in.held.any() && (s.how == spread::by_flow || s.how == spread::to_one)) {
+        s.how = spread::by_flow_held;
+    }
+    if (s.how == spread::by_flow || s.how == spread::by_flow_held) {
+        fill_buckets(s, in.table, in.held);
     }
     return s;
 }
 
 bool same_but_for_version(snapshot const& a, snapshot const& b) noexcept {
-    return a.policy == b.policy && a.how == b.how && a.run == b.run &&
+    return a.policy == b.policy && a.how == b.how && a.run == b.run && a.take_slow == b.take_slow &&
            a.tx_prepare == b.tx_prepare && a.stride == b.stride && a.hash == b.hash &&
            a.polled == b.polled && a.distributing == b.distributing && a.bucket == b.bucket &&
            a.accept == b.accept;

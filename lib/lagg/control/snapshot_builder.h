@@ -8,6 +8,7 @@
 #include "lagg/control/member.h"
 #include "lagg/snapshot.h"
 
+#include <bitset>
 #include <span>
 
 namespace lagg {
@@ -17,6 +18,7 @@ struct build_input {
     std::span<member const> members;
     eligible const& who;
     bucket_table const& table;
+    std::bitset<bucket_count> const& held; // their frames stay the caller's for the moment
     event::port_changed const& port;
     run_state run;
     std::uint64_t version;

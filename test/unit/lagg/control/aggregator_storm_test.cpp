@@ -28,7 +28,16 @@ public:
               [this]() -> std::unique_ptr<snapshot> {
                   return out_of_memory ? nullptr : std::make_unique<snapshot>();
               }),
-          d(seed) {}
+          d(seed),
+          partner(
+              {.system = {.priority = 32768, .address = {{2, 0, 0, 0, 0, 9}}}, .wait_while = 0ms}) {
+        for (member_id id = 0; id < max_members; ++id) {
+            partner.set_port(
+                id, {.id = {.number = static_cast<std::uint16_t>(id + 1)}, .source = {{2, 1}}},
+                now);
+            partner.set_link(id, true, true, 10000, now);
+        }
+    }
 
     void step() {
         for (std::uint32_t n = d.below(4); n > 0; --n) {
@@ -49,20 +58,29 @@ public:
                 answer();
                 flush_and_check();
             }
+            now += 10s; // Markers, and drains when no burst is parked any more, end by themselves
+            handle(event::bursts_ended{.version = control.version()});
+            handle(event::tick{});
             flush_and_check();
-        } while (!to_prepare.empty() || !to_release.empty() || !to_await.empty());
+        } while (draining() || !to_prepare.empty() || !to_release.empty() || !to_await.empty());
     }
 
     std::set<request_id> open;
     dice d;
+    lacp::system partner; // its port n is wired to member n
 
 private:
     void something_happens() {
         auto const port = static_cast<port_id>(d.below(port_count));
-        switch (d.below(14)) {
+        switch (d.below(18)) {
         case 0:
         case 1: open.insert(ask_to_add(port)); break;
         case 2: open.insert(ask_to_remove(port)); break;
+        case 14:
+            handle(event::remove_member{.request = ++asked, .port = port, .drain = true});
+            open.insert(asked);
+            break;
+        case 15: partner_speaks(); break;
         case 3:
             if (d.one_in(4)) {
                 handle(event::member_vanished{.port = port});
@@ -75,6 +93,25 @@ private:
         case 8: handle(event::tick{}); break;
         case 9: unasked_answer(); break;
         default: answer(); break;
+        }
+    }
+
+    bool draining() const {
+        return std::any_of(control.members().begin(), control.members().end(),
+                           [](member const& m) { return m.draining; });
+    }
+
+    /// Loses some, and answers Markers never, late or at once.
+    void partner_speaks() {
+        partner.run(now);
+        for (auto const& out : partner.take_frames()) {
+            event::slow_frame e;
+            e.id = out.port;
+            e.length = static_cast<std::uint16_t>(d.one_in(20) ? d.below(130) : out.frame.size());
+            std::copy(out.frame.begin(), out.frame.end(), e.bytes.begin());
+            if (!d.one_in(10)) {
+                handle(e);
+            }
         }
     }
 
@@ -110,6 +147,11 @@ private:
         c.min_links = d.below(4);
         c.up_delay = std::chrono::milliseconds(d.below(2) * 60);
         c.down_delay = std::chrono::milliseconds(d.below(2) * 40);
+        c.lacp.system.wait_while = std::chrono::milliseconds(d.below(2) * 100);
+        c.lacp.system.max_links = 1 + d.below(4);
+        c.lacp.system.fallback = static_cast<lacp::fallback>(d.below(3));
+        c.lacp.system.mux = static_cast<lacp::mux_control>(d.below(2));
+        c.lacp.reorder_guard = !d.one_in(4);
         if (d.one_in(3)) {
             c.weights = {{name_of(1), 1 + d.below(9)}, {name_of(2), 1 + d.below(9)}};
         }
@@ -226,6 +268,16 @@ private:
             to_await.push_back(e.id);
         }
     }
+    void carry_out(effect::await_bursts const& e) {
+        ASSERT_LE(e.version, published.version);
+        if (!d.one_in(4)) { // else a burst is parked for good
+            handle(event::bursts_ended{.version = e.version});
+        }
+    }
+    void carry_out(effect::send_frame const& e) {
+        ASSERT_TRUE(in_use[e.id]) << "a member that was given back";
+        partner.receive(e.id, e.frame, now);
+    }
     void carry_out(effect::release_member const& e) {
         ASSERT_FALSE(contains_id(published, e.id));
         ASSERT_TRUE(in_use[e.id]);
@@ -277,7 +329,11 @@ private:
         std::array<std::size_t, bucket_count> served{};
         for (std::size_t b = 0; b < bucket_count; ++b) {
             ++served[published.bucket[b]];
-            if (published.how == spread::by_flow) {
+            if (published.how == spread::by_flow_held && published.bucket[b] == held_bucket) {
+                ASSERT_TRUE(control.guard().held().test(b));
+                continue;
+            }
+            if (published.how == spread::by_flow || published.how == spread::by_flow_held) {
                 ASSERT_LT(published.bucket[b], published.distributing.size());
                 ASSERT_EQ(published.distributing[published.bucket[b]].id, control.table().owner(b));
             }

@@ -221,17 +221,6 @@ TEST(Aggregator, RejectsStrideZeroAndStaysAsItWas) {
     EXPECT_EQ(r.control.version(), version);
 }
 
-TEST(Aggregator, RejectsLacpAndStaysAsItWas) {
-    rig r{config{}};
-    r.start();
-    config c = r.control.current_config();
-    c.policy = policy::lacp;
-    auto const request = r.ask_for(c);
-    r.flush();
-    EXPECT_EQ(r.completed(request)->error, errc::not_available);
-    EXPECT_EQ(r.control.current_config().policy, policy::loadbalance);
-}
-
 TEST(Aggregator, TakesAddressesFilterAndPrepareFromThePortAtOnce) {
     rig r{config{}};
     r.start();

@@ -32,21 +32,53 @@ TEST(Config, TakesEveryPolicyButLacp) {
     }
 }
 
-TEST(Config, SaysThatLacpIsNotAvailableAndWhatIs) {
+TEST(Config, RejectsLacpNumbersThatTwoMembersWouldHave) {
     config c;
-    c.policy = policy::lacp;
-    auto const valid = validate(c);
-    ASSERT_FALSE(valid);
-    EXPECT_EQ(valid.error().code, errc::not_available);
-    EXPECT_EQ(valid.error().text, "policy lacp is not available in this build; allowed: "
-                                  "roundrobin, loadbalance, failover, broadcast, none");
+    c.lacp.first_port_number = 100;
+    c.lacp.members = {{.member = "a", .number = 131}};
+    EXPECT_EQ(complaint(c), "lacp port number 131 of a cannot be had; allowed: 1 to 65535, but not "
+                            "100 to 131, which members get by themselves");
+    c.lacp.members = {{.member = "a", .number = 132}, {.member = "b", .number = 132}};
+    EXPECT_EQ(complaint(c), "lacp port number 132 is given to b and a; allowed: each number once");
+    c.lacp.members = {{.member = "a", .number = 132}, {.member = "b", .number = 99}};
+    EXPECT_EQ(complaint(c), "");
+    c.lacp.members.push_back({.member = "a"});
+    EXPECT_EQ(complaint(c), "lacp settings of a are given twice; allowed: once per member");
+}
+
+TEST(Config, NamesTheLacpSettingThatIsOutOfRange) {
+    auto const complaint_of = [](auto edit) {
+        config c;
+        edit(c.lacp);
+        return complaint(c);
+    };
+    EXPECT_EQ(complaint_of([](auto& l) { l.system.key = 0; }),
+              "lacp key 0 is out of range; allowed: 1 to 65535");
+    EXPECT_EQ(complaint_of([](auto& l) { l.system.max_links = 0; }),
+              "lacp max_links 0 is out of range; allowed: 1 to 32");
+    EXPECT_EQ(complaint_of([](auto& l) { l.system.max_links = 33; }),
+              "lacp max_links 33 is out of range; allowed: 1 to 32");
+    EXPECT_EQ(complaint_of([](auto& l) { l.system.wait_while = std::chrono::hours{1}; }),
+              "lacp wait_while 3600000 is out of range; allowed: 0 to 60000 ms");
+    EXPECT_EQ(complaint_of([](auto& l) { l.reorder_wait = std::chrono::milliseconds{-1}; }),
+              "reorder_wait -1 is out of range; allowed: 0 to 60000 ms");
+    EXPECT_EQ(complaint_of([](auto& l) { l.first_port_number = 0; }),
+              "lacp first_port_number 0 is out of range; allowed: 1 to 65503");
+    EXPECT_EQ(complaint_of([](auto& l) { l.system.system.address.bytes[0] = 1; }),
+              "lacp system address 01:00:00:00:00:00 is a group address; allowed: a unicast "
+              "address, or all zero for the port's own");
+    EXPECT_EQ(complaint_of([](auto& l) {
+                  l.system.damping.half_life = std::chrono::seconds{1};
+                  l.system.damping.reuse_at = 3000;
+              }),
+              "lacp damping reuse_at 3000 is out of range; allowed: 1 to 2500");
 }
 
 TEST(Config, RejectsAPolicyThatIsNoPolicy) {
     config c;
     c.policy = static_cast<policy>(77);
-    EXPECT_EQ(complaint(c), "policy 77 is unknown; allowed: roundrobin, loadbalance, failover, "
-                            "broadcast, none");
+    EXPECT_EQ(complaint(c), "policy 77 is unknown; allowed: roundrobin, loadbalance, lacp, "
+                            "failover, broadcast, none");
     c.policy = policy::none;
     c.failback = static_cast<failback>(9);
     EXPECT_EQ(complaint(c), "failback 9 is unknown; allowed: always, better, never");

@@ -42,7 +42,7 @@ protected:
 
     ids chosen(member_id current, time_point now = 100s) {
         reconsider_at = never;
-        return set_of(decide(c, members, current, now, reconsider_at).distributing);
+        return set_of(decide(c, members, current, {}, now, reconsider_at).distributing);
     }
 
     config c;
@@ -60,7 +60,7 @@ TEST(Eligibility, OfSpreadingPoliciesIsEveryUsablePresentMember) {
         config c;
         c.policy = p;
         time_point reconsider_at = never;
-        eligible const who = decide(c, members, no_member, 0s, reconsider_at);
+        eligible const who = decide(c, members, no_member, {}, 0s, reconsider_at);
         EXPECT_EQ(set_of(who.distributing), (ids{0, 9})) << to_string(p);
         EXPECT_EQ(set_of(who.collecting), (ids{0, 9})) << to_string(p);
         EXPECT_EQ(reconsider_at, never);
@@ -72,7 +72,7 @@ TEST(Eligibility, OfPolicyNoneIsNobody) {
     config c;
     c.policy = policy::none;
     time_point reconsider_at = never;
-    eligible const who = decide(c, members, 0, 0s, reconsider_at);
+    eligible const who = decide(c, members, 0, {}, 0s, reconsider_at);
     EXPECT_TRUE(who.distributing.none());
     EXPECT_TRUE(who.collecting.none());
 }
@@ -82,7 +82,7 @@ TEST(Eligibility, OfNoMembersIsNobodyUnderEveryPolicy) {
         config c;
         c.policy = static_cast<policy>(i);
         time_point reconsider_at = never;
-        EXPECT_TRUE(decide(c, {}, no_member, 0s, reconsider_at).distributing.none());
+        EXPECT_TRUE(decide(c, {}, no_member, {}, 0s, reconsider_at).distributing.none());
     }
 }
 
@@ -132,7 +132,7 @@ TEST_F(FailoverChoice, LowersReconsiderAtAndNeverRaisesIt) {
     c.failback_hold = 5s;
     members[2].usable_since = 96s;
     time_point sooner = 100s + 1ms;
-    decide(c, members, 0, 100s, sooner);
+    decide(c, members, 0, {}, 100s, sooner);
     EXPECT_EQ(sooner, time_point{100s + 1ms});
 }
 
@@ -155,11 +155,29 @@ TEST_F(FailoverChoice, NeverReturnsByItselfWhenFailbackIsNever) {
 }
 
 TEST_F(FailoverChoice, CollectsFromTheOneInUseOrFromAllWithRxAll) {
-    EXPECT_EQ(set_of(decide(c, members, 1, 0s, reconsider_at).collecting), ids{1});
+    EXPECT_EQ(set_of(decide(c, members, 1, {}, 0s, reconsider_at).collecting), ids{1});
     c.rx_all = true;
     members[0].usable = false;
-    EXPECT_EQ(set_of(decide(c, members, 1, 0s, reconsider_at).collecting), (ids{1, 2}));
-    EXPECT_EQ(set_of(decide(c, members, 1, 0s, reconsider_at).distributing), ids{1});
+    EXPECT_EQ(set_of(decide(c, members, 1, {}, 0s, reconsider_at).collecting), (ids{1, 2}));
+    EXPECT_EQ(set_of(decide(c, members, 1, {}, 0s, reconsider_at).distributing), ids{1});
+}
+
+TEST(Eligibility, UnderLacpIsWhatWasNegotiatedOfThePresentMembers) {
+    std::vector<member> members{usable(0), usable(1), usable(2), usable(3)};
+    members[2].phase = member_phase::leaving;
+    members[3].usable = false;
+    eligible agreed;
+    for (std::size_t id : {1U, 2U, 3U}) {
+        agreed.collecting.set(id);
+        agreed.distributing.set(id);
+    }
+    agreed.collecting.set(0);
+    config c;
+    c.policy = policy::lacp;
+    time_point reconsider_at = never;
+    eligible const who = decide(c, members, no_member, agreed, 0s, reconsider_at);
+    EXPECT_EQ(set_of(who.distributing), ids{1});
+    EXPECT_EQ(set_of(who.collecting), (ids{0, 1}));
 }
 
 TEST_F(FailoverChoice, UsesNobodyWhenNobodyIsUsable) {
@@ -168,7 +186,7 @@ TEST_F(FailoverChoice, UsesNobodyWhenNobodyIsUsable) {
     }
     c.rx_all = true;
     EXPECT_EQ(chosen(0), ids{});
-    EXPECT_TRUE(decide(c, members, 0, 0s, reconsider_at).collecting.none());
+    EXPECT_TRUE(decide(c, members, 0, {}, 0s, reconsider_at).collecting.none());
 }
 
 } // namespace

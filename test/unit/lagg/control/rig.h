@@ -180,8 +180,9 @@ public:
 
     /// The kinds of effects of the last flush, in their order.
     std::vector<std::string> kinds() const {
-        static constexpr char const* names[] = {"publish",  "prepare", "await", "release",
-                                                "complete", "link",    "notify"};
+        static constexpr char const* names[] = {"publish",      "prepare", "await",
+                                                "await_bursts", "release", "send_frame",
+                                                "complete",     "link",    "notify"};
         std::vector<std::string> found;
         for (auto const& e : last) {
             found.emplace_back(names[e.index()]);

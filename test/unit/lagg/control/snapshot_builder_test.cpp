@@ -30,6 +30,7 @@ struct parts {
     std::vector<member> members;
     eligible who;
     bucket_table table;
+    std::bitset<bucket_count> held;
     event::port_changed port;
     run_state run = run_state::running;
     std::uint64_t version = 7;
@@ -50,6 +51,7 @@ struct parts {
                                .members = members,
                                .who = who,
                                .table = table,
+                               .held = held,
                                .port = port,
                                .run = run,
                                .version = version});
@@ -67,6 +69,38 @@ TEST(SnapshotBuilder, MakesAnOrdinarySnapshotOfNoMembersUnderEveryPolicy) {
         EXPECT_EQ(s.version, 7U);
         EXPECT_TRUE(s.polled.empty());
         EXPECT_TRUE(s.distributing.empty());
+    }
+}
+
+TEST(SnapshotBuilder, TakesSlowFramesUnderLacpOnly) {
+    for (std::size_t i = 0; i < policy_count; ++i) {
+        parts p;
+        p.config.policy = static_cast<policy>(i);
+        EXPECT_EQ(p.build().take_slow, p.config.policy == policy::lacp);
+    }
+}
+
+TEST(SnapshotBuilder, GivesHeldBucketsToNobodyAlsoWithOneMember) {
+    parts p;
+    p.config.policy = policy::lacp;
+    p.members = {present(0, 50), present(1, 51)};
+    for (std::size_t members : {1U, 2U}) {
+        p.who = {};
+        p.use(members == 1 ? std::initializer_list<member_id>{1}
+                           : std::initializer_list<member_id>{0, 1});
+        p.held.reset();
+        p.held.set(3).set(200);
+        snapshot const s = p.build();
+        EXPECT_EQ(s.how, spread::by_flow_held);
+        for (std::size_t b = 0; b < bucket_count; ++b) {
+            if (p.held.test(b)) {
+                EXPECT_EQ(s.bucket[b], held_bucket);
+            } else {
+                EXPECT_LT(s.bucket[b], members);
+            }
+        }
+        p.held.reset();
+        EXPECT_EQ(p.build().how, members == 1 ? spread::to_one : spread::by_flow);
     }
 }
 
@@ -247,7 +281,7 @@ void shake(parts& p, test::dice& d) {
     default: break;
     }
     time_point reconsider_at = never;
-    p.who = decide(p.config, p.members, no_member, time_point{0}, reconsider_at);
+    p.who = decide(p.config, p.members, no_member, {}, time_point{0}, reconsider_at);
     std::vector<share> shares;
     for (auto const& m : p.members) {
         if (p.who.distributing.test(m.id)) {
