@@ -1,6 +1,8 @@
-// A chain of multiply and fold, two words of the layers that count at a time, then one more to
-// finish. Plain integer arithmetic on host-order numbers: the same result on every machine.
+// The reference: a frame's key to 32 bits, layer by layer.  Plain integer arithmetic on words as
+// they stand on the wire: the same result on every machine, and from every vector form.
 #include "net/flow_hash.h"
+
+#include "net/flow_mix.h"
 
 #include <algorithm>
 #include <array>
@@ -9,36 +11,6 @@
 
 namespace lagg::net {
 namespace {
-
-// Random, odd, about half of their bits set.  Changing one changes every mapping.
-constexpr std::uint64_t factor_a = 0xf049'823f'fe0a'6095U;
-constexpr std::uint64_t factor_b = 0x9b4c'807a'9966'bd35U;
-constexpr std::uint64_t offset = 0x8eb6'2023'1af0'3ffbU;
-
-/// The state before the first word.  Multiplied, so that no change of an address undoes one of the
-/// seed.
-constexpr std::uint64_t start(std::uint32_t seed) noexcept {
-    std::uint64_t const h = (seed + offset) * factor_b;
-    return h ^ (h >> 32);
-}
-
-/// Both halves of the product of 128 bits, one over the other: each bit of `a` and `b` reaches each
-/// bit of the result.
-constexpr std::uint64_t fold(std::uint64_t a, std::uint64_t b) noexcept {
-    __extension__ using product = unsigned __int128;
-    product const p = static_cast<product>(a) * b;
-    return static_cast<std::uint64_t>(p) ^ static_cast<std::uint64_t>(p >> 64);
-}
-
-/// Two words at a time.  A word is lost only when the other one meets the state or the factor
-/// exactly.
-constexpr std::uint64_t absorb(std::uint64_t state, std::uint64_t a, std::uint64_t b) noexcept {
-    return fold(state ^ a, factor_a ^ b);
-}
-
-constexpr std::uint32_t finish(std::uint64_t state) noexcept {
-    return static_cast<std::uint32_t>(fold(state, factor_b));
-}
 
 /// No branch: which end of a flow is the lower one cannot be predicted.
 inline void put_in_order(std::uint64_t& a, std::uint64_t& b) noexcept {
@@ -57,78 +29,89 @@ struct fixed_rule {
 };
 
 template<class Rule>
-std::uint64_t absorb_l2(Rule const& rule, std::uint64_t h, flow_key const& key) noexcept {
-    std::uint64_t a = key.source_mac;
-    std::uint64_t b = key.destination_mac;
+hash_lane l2_lane(Rule const& rule, flow_key const& key) noexcept {
+    std::uint64_t first = key.destination_mac;
+    std::uint64_t second = key.source_mac;
     if (rule.symmetric) {
-        put_in_order(a, b);
+        put_in_order(first, second);
     }
-    return absorb(h, a | std::uint64_t{key.outer_vlan} << 48,
-                  b | std::uint64_t{key.inner_vlan} << 48);
+    first = detail::wire_order(first << 16);
+    second = detail::wire_order(second << 16);
+    return {first | second << 48, second >> 16 | std::uint64_t{key.outer_vlan} << 32 |
+                                      std::uint64_t{key.inner_vlan} << 48};
 }
 
 template<class Rule>
-std::uint64_t absorb_ipv6(Rule const& rule, std::uint64_t h, flow_key const& key) noexcept {
-    ip_address a = key.source;
-    ip_address b = key.destination;
-    if (rule.symmetric && (b.high < a.high || (b.high == a.high && b.low < a.low))) {
-        std::swap(a, b);
-    }
-    return absorb(absorb(h, a.high, a.low), b.high, b.low);
-}
-
-template<class Rule>
-std::uint64_t ipv4_word(Rule const& rule, flow_key const& key) noexcept {
-    std::uint64_t a = key.source.low;
-    std::uint64_t b = key.destination.low;
+hash_lane ipv4_words(Rule const& rule, flow_key const& key) noexcept {
+    std::uint64_t first = key.source.low;
+    std::uint64_t second = key.destination.low;
     if (rule.symmetric) {
-        put_in_order(a, b);
+        put_in_order(first, second);
     }
-    return a << 32 | b;
+    return {std::uint64_t{detail::wire_order(static_cast<std::uint32_t>(first))} << 32,
+            detail::wire_order(static_cast<std::uint32_t>(second))};
 }
 
 template<class Rule>
-std::uint64_t l4_word(Rule const& rule, flow_key const& key) noexcept {
-    std::uint64_t a = key.source_port;
-    std::uint64_t b = key.destination_port;
+hash_lane port_words(Rule const& rule, flow_key const& key) noexcept {
+    std::uint64_t first = key.source_port;
+    std::uint64_t second = key.destination_port;
     if (rule.symmetric) {
-        put_in_order(a, b);
+        put_in_order(first, second);
     }
-    return std::uint64_t{key.protocol} << 32 | a << 16 | b;
+    auto const ports = static_cast<std::uint32_t>(first << 16 | second);
+    return {std::uint64_t{key.protocol} << 8, std::uint64_t{detail::wire_order(ports)} << 32};
 }
 
 template<class Rule>
-std::uint32_t hash_key(Rule const& rule, std::uint64_t h, flow_key const& key) noexcept {
+std::uint64_t ipv6_products(Rule const& rule, hash_keys const& keys, flow_key const& key) noexcept {
+    ip_address first = key.source;
+    ip_address second = key.destination;
+    if (rule.symmetric &&
+        (second.high < first.high || (second.high == first.high && second.low < first.low))) {
+        std::swap(first, second);
+    }
+    auto const lane = [](ip_address const& a) {
+        return hash_lane{detail::wire_order(a.high), detail::wire_order(a.low)};
+    };
+    return product_of(lane(first), keys.source6) + product_of(lane(second), keys.destination6);
+}
+
+template<class Rule>
+std::uint32_t hash_key(Rule const& rule, hash_keys const& keys, flow_key const& key) noexcept {
     bool const is_ip = key.kind != flow_kind::l2;
     bool const by_l4 = rule.l4 && key.has_ports;
     bool const by_l3 = is_ip && (rule.l3 || (rule.l4 && !rule.l2 && !by_l4));
+    std::uint64_t sum = 0;
     if (rule.l2 || !is_ip) {
-        h = absorb_l2(rule, h, key);
+        sum += product_of(l2_lane(rule, key), keys.l2);
     }
     if (by_l3 && key.kind == flow_kind::ipv6) {
-        h = absorb_ipv6(rule, h, key);
+        sum += ipv6_products(rule, keys, key);
     }
     if (rule.l3 || rule.l4) {
         bool const by_ipv4 = by_l3 && key.kind == flow_kind::ipv4;
-        h = absorb(h, by_ipv4 ? ipv4_word(rule, key) : 0, by_l4 ? l4_word(rule, key) : 0);
+        hash_lane const addresses = by_ipv4 ? ipv4_words(rule, key) : hash_lane{};
+        hash_lane const ports = by_l4 ? port_words(rule, key) : hash_lane{};
+        sum += product_of({addresses.low | ports.low, addresses.high | ports.high}, keys.transport);
     }
-    return finish(h);
+    return finish(sum);
 }
 
 /// Out of line, so that the loop below stays small enough for registers.
 template<class Rule>
-[[gnu::noinline]] std::uint32_t hash_any(Rule const& rule, std::uint64_t h,
+[[gnu::noinline]] std::uint32_t hash_any(Rule const& rule, hash_keys const& keys,
                                          frame_view const& frame) noexcept {
-    return hash_key(rule, h, parse_flow(frame));
+    return hash_key(rule, keys, parse_flow(frame));
 }
 
 template<class Rule>
 void hash_burst(Rule const& rule, std::uint32_t seed, std::span<frame_view const> frames,
                 std::uint32_t* hashes) noexcept {
-    std::uint64_t const h = start(seed);
+    hash_keys const keys = keys_of(seed);
     for (frame_view const& frame : frames) {
-        *hashes++ = is_plain_ipv4(frame) ? hash_key(rule, h, parse_plain_ipv4(frame))
-                                         : hash_any(rule, h, frame);
+        *hashes++ = is_plain_ipv4(frame) ? hash_key(rule, keys, parse_plain_ipv4(frame))
+                                         : hash_any(rule, keys, frame);
     }
 }
 
@@ -197,7 +180,7 @@ std::string to_string(hash_fields_error const& error) {
 }
 
 std::uint32_t flow_hash(hash_rule const& rule, flow_key const& key) noexcept {
-    return hash_key(rule, start(rule.seed), key);
+    return hash_key(rule, keys_of(rule.seed), key);
 }
 
 void flow_hash_burst(hash_rule const& rule, std::span<frame_view const> frames,
@@ -215,7 +198,7 @@ void flow_hash_burst(hash_rule const& rule, std::span<frame_view const> frames,
 }
 
 std::uint32_t mix_flowid(std::uint32_t rss, std::uint32_t seed) noexcept {
-    return finish(absorb(start(seed), rss, 0));
+    return mix_flowid(rss, keys_of(seed));
 }
 
 } // namespace lagg::net

@@ -171,8 +171,8 @@ std::string const long_name(RTE_ETH_NAME_MAX_LEN, 'x');
 INSTANTIATE_TEST_SUITE_P(
     Devargs, BadValue,
     testing::Values(
-        bad_value{"policy=lacp", "not available"}, bad_value{"policy=active-backup", "failover"},
-        bad_value{"policy=", "roundrobin, loadbalance, failover, broadcast, none"},
+        bad_value{"policy=active-backup", "failover"},
+        bad_value{"policy=", "roundrobin, loadbalance, lacp, failover, broadcast, none"},
         bad_value{"member=", "a port name"}, bad_value{"member=" + long_name, "63"},
         bad_value{"primary=", "a port name"}, bad_value{"primary=" + long_name, "63"},
         bad_value{"hash=l5", "l2, l3, l4"}, bad_value{"hash=", "l2, l3, l4"},

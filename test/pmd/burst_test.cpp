@@ -282,6 +282,7 @@ std::string name_of(spread how) {
     case spread::to_one: return "to_one";
     case spread::in_turn: return "in_turn";
     case spread::by_flow: return "by_flow";
+    case spread::by_flow_held: return "by_flow_held";
     case spread::to_all: return "to_all";
     }
     return "?";

@@ -306,7 +306,6 @@ TEST_F(BadOptions, R9AreRefusedAndTheOldOnesStayInForce) {
             "policy 7");
     refused(rte_pmd_lagg_policy_set(lagg.id(), static_cast<rte_pmd_lagg_policy>(6)), -EINVAL,
             "policy 6");
-    refused(rte_pmd_lagg_policy_set(lagg.id(), RTE_PMD_LAGG_POLICY_LACP), -ENOTSUP, "lacp");
     refused(rte_pmd_lagg_min_links_set(lagg.id(), 33), -EINVAL, "min_links 33");
     refused(rte_pmd_lagg_delays_set(lagg.id(), 60001, 0), -EINVAL, "up_delay 60001");
     refused(rte_pmd_lagg_delays_set(lagg.id(), 0, 60001), -EINVAL, "down_delay 60001");

@@ -8,6 +8,8 @@
 #include <cstdlib>
 #include <cstring>
 
+#include <sched.h>
+
 namespace lagg::test {
 
 rte_mempool* pool() {
@@ -18,6 +20,34 @@ rte_mempool* pool() {
 
 int times(int brief, int full) {
     return std::getenv("LAGG_TORTURE_SECONDS") == nullptr ? brief : full;
+}
+
+bool storm::goes_on() {
+    using namespace std::chrono_literals;
+    bool const more = std::chrono::steady_clock::now() - begin_ < times(0, 60) * 1s;
+    bool const yes = turns_ < brief_ || more;
+    turns_ += yes;
+    return yes;
+}
+
+namespace {
+std::vector<int> const cpus_at_start = [] { // before main(), and so before EAL
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    std::vector<int> all;
+    if (sched_getaffinity(0, sizeof set, &set) == 0) {
+        for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
+            if (CPU_ISSET(cpu, &set)) {
+                all.push_back(cpu);
+            }
+        }
+    }
+    return all;
+}();
+} // namespace
+
+std::vector<int> const& cpus() {
+    return cpus_at_start;
 }
 
 unsigned pool_level() {

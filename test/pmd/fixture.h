@@ -28,6 +28,25 @@ unsigned pool_level();
 /// `brief`.
 int times(int brief, int full);
 
+/// The same for a storm that requirements measure in time: `brief` turns, or as many as a minute
+/// has.
+class storm {
+public:
+    explicit storm(int brief) : brief_(brief) {}
+    /// Asked before each turn.
+    bool goes_on();
+    int turns() const { return turns_; }
+
+private:
+    int const brief_;
+    int turns_ = 0;
+    std::chrono::steady_clock::time_point const begin_ = std::chrono::steady_clock::now();
+};
+
+/// What this process may run on.  The test's own thread, and what it starts, is kept on one of them
+/// by EAL.
+std::vector<int> const& cpus();
+
 /// A virtual device for as long as this object lives.
 class vdev {
 public:

@@ -335,11 +335,13 @@ TEST_F(MembershipUnderTraffic, R10D7NothingTouchesAMemberOnceRemoveHasReturned) 
 }
 
 TEST_F(MembershipUnderTraffic, R10AMemberThatLeftCanBeClosedAndItsPortIdUsedAgain) {
-    traffic t(lagg.id());
+    ASSERT_EQ(0, rte_eth_dev_stop(lagg.id()));
+    lagg.start(full_traffic::queues());
+    full_traffic t(lagg.id());
     std::uint64_t sent = 0;
     std::uint16_t const id = comes.port();
     event_list const told(lagg.id());
-    int const cycles = times(300, 100'000);
+    int const cycles = times(100, 100'000);
     for (int i = 0; i < cycles; ++i) {
         set_policy(i);
         lagg.add(comes.port());
@@ -367,16 +369,20 @@ TEST_F(MembershipUnderTraffic, R10AMemberThatLeftCanBeClosedAndItsPortIdUsedAgai
 }
 
 TEST_F(MembershipUnderTraffic, R1GoesToNoMemberAndBackWithoutLosingAFrame) {
-    traffic t(lagg.id());
-    int const flips = times(200, 100'000);
-    for (int i = 0; i < flips; ++i) {
+    ASSERT_EQ(0, rte_eth_dev_stop(lagg.id()));
+    lagg.start(full_traffic::queues());
+    full_traffic t(lagg.id());
+    storm flips(50);
+    for (int i = 0; flips.goes_on(); ++i) {
         lagg.remove(stays.port());
         if (i % 2 == 0) {
             auto const taken = t.taken();
             t.rounds(1);
             auto const then = t.taken();
+            auto const named = t.named();
             t.rounds(1);
             EXPECT_EQ(then, t.taken());
+            EXPECT_EQ(named, t.named());
             EXPECT_GE(then, taken);
             EXPECT_FALSE(lagg.status().link_up);
         }
@@ -389,6 +395,9 @@ TEST_F(MembershipUnderTraffic, R1GoesToNoMemberAndBackWithoutLosingAFrame) {
     EXPECT_EQ(t.taken(), lagg.stats().opackets);
     EXPECT_EQ(t.offered() - t.taken(), lagg.xstat("tx_given_back"));
     EXPECT_EQ(0u, t.wrong());
+    RecordProperty("flips", flips.turns());
+    RecordProperty("frames_offered", std::to_string(t.offered()));
+    RecordProperty("traffic_threads", full_traffic::queues());
 }
 
 TEST_F(Membership, D5D6ReceiveNeverPollsARemovedMemberNorDeliversFromIt) {
@@ -454,7 +463,9 @@ TEST_F(MembershipUnderTraffic, ASurpriseRemovalEndsWithTheDeviceGoneAndItsIdFree
         told.until(id, RTE_PMD_LAGG_EVENT_MEMBER_LEFT, i);
         // Told when all is done: port, device, membership.
         EXPECT_EQ(0, rte_eth_dev_is_valid_port(id));
-        EXPECT_EQ(-ENOENT, rte_vdev_uninit(name.c_str()));
+        int const again = rte_vdev_uninit(name.c_str());
+        // DPDK 26.11's bus remembers a device that has no driver any more.
+        EXPECT_TRUE(again == -ENOENT || again == 1) << again;
         EXPECT_EQ(1, lagg.status().nb_members);
         comes = vdev();
         comes = sink("check=1");

@@ -171,10 +171,10 @@ TEST_P(EachPolicy, R1MembersGoToNoneAndComeBackUnderTraffic) {
     }
     lagg_port lagg("policy=" + name_of(GetParam()) + ",member=" + a.name());
     ASSERT_TRUE(lagg.ok());
-    lagg.start();
-    traffic running(lagg.id());
-    int const flips = times(25, 10'000);
-    for (int i = 0; i < flips; ++i) {
+    lagg.start(full_traffic::queues());
+    full_traffic running(lagg.id());
+    storm flips(10);
+    while (flips.goes_on()) {
         running.rounds(1);
         lagg.remove(a.port());
         running.rounds(1);
@@ -202,6 +202,9 @@ TEST_P(EachPolicy, R1MembersGoToNoneAndComeBackUnderTraffic) {
         EXPECT_EQ(running.taken(), all) << "each on one member";
     }
     EXPECT_EQ(0u, counters_of(a.port()).violations + counters_of(b.port()).violations);
+    RecordProperty("flips", 2 * flips.turns());
+    RecordProperty("frames_offered", std::to_string(running.offered()));
+    RecordProperty("traffic_threads", full_traffic::queues());
 }
 
 INSTANTIATE_TEST_SUITE_P(All, EachPolicy, testing::ValuesIn(all_policies),

@@ -108,13 +108,17 @@ TEST_F(Stats, OfQueuesAddUpToThoseOfThePort) {
     EXPECT_EQ(6, send(lagg.id(), frames(6), 1));
     EXPECT_EQ(7, send(lagg.id(), frames(7), 2));
     auto const s = lagg.stats();
+    EXPECT_EQ(18u, s.opackets);
+    auto const x = read_all(lagg.id());
+    EXPECT_EQ(5u, x.at("tx_q0_packets"));
+    EXPECT_EQ(6u, x.at("tx_q1_packets"));
+    EXPECT_EQ(7u, x.at("tx_q2_packets"));
+#if RTE_VERSION < RTE_VERSION_NUM(25, 11, 0, 0) // later, xstats alone tell of queues
     EXPECT_EQ(5u, s.q_opackets[0]);
     EXPECT_EQ(6u, s.q_opackets[1]);
     EXPECT_EQ(7u, s.q_opackets[2]);
     EXPECT_EQ(0u, s.q_opackets[3]);
-    EXPECT_EQ(18u, s.opackets);
-    auto const x = read_all(lagg.id());
-    EXPECT_EQ(6u, x.at("tx_q1_packets"));
+#endif
 }
 
 TEST_F(Stats, BroadcastCountsAFrameOnceAndItsBytesOnEachMember) {
@@ -216,13 +220,15 @@ TEST_F(Stats, R17NothingGoesBackOverAPolicySwitchARestartAndOtherQueues) {
     lagg.start(1);
     step(false);
     EXPECT_EQ(96u, lagg.stats().opackets);
-    EXPECT_EQ(32u, lagg.stats().q_opackets[0]);
+    EXPECT_EQ(32u, lagg.xstat("tx_q0_packets"));
+#if RTE_VERSION < RTE_VERSION_NUM(25, 11, 0, 0)
     EXPECT_EQ(64u, lagg.stats().q_opackets[1]) << "a queue that is gone keeps its part";
+#endif
     EXPECT_EQ(32, send(lagg.id(), frames(32)));
     step();
     EXPECT_EQ(128u, lagg.stats().opackets);
     EXPECT_EQ(128u * 64u, lagg.stats().obytes);
-    EXPECT_EQ(64u, lagg.stats().q_opackets[0]);
+    EXPECT_EQ(64u, lagg.xstat("tx_q0_packets"));
 }
 
 TEST_F(Stats, AResetStartsFromZeroAndLaterValuesAreRight) {
@@ -249,8 +255,8 @@ TEST_F(Stats, AResetStartsFromZeroAndLaterValuesAreRight) {
     auto s = lagg.stats();
     EXPECT_EQ(10u, s.opackets);
     EXPECT_EQ(640u, s.obytes);
-    EXPECT_EQ(0u, s.q_opackets[0]);
-    EXPECT_EQ(10u, s.q_opackets[1]);
+    EXPECT_EQ(0u, lagg.xstat("tx_q0_packets"));
+    EXPECT_EQ(10u, lagg.xstat("tx_q1_packets"));
     EXPECT_EQ(5u, lagg.xstat(of(a, "tx_packets")));
     lagg.remove(a.port());
     EXPECT_EQ(10u, lagg.stats().opackets);

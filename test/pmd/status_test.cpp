@@ -53,7 +53,8 @@ std::string contradiction(rte_pmd_lagg_status const& s) {
     if (in_table != buckets) {
         return "the members' buckets are not those of the table";
     }
-    bool const by_flow = s.policy == RTE_PMD_LAGG_POLICY_LOADBALANCE;
+    bool const by_flow =
+        s.policy == RTE_PMD_LAGG_POLICY_LOADBALANCE || s.policy == RTE_PMD_LAGG_POLICY_LACP;
     if (buckets != (by_flow && distributing > 0 ? RTE_PMD_LAGG_BUCKETS : 0u)) {
         return "the table is not whole";
     }

@@ -11,9 +11,13 @@
 #include <atomic>
 #include <condition_variable>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <thread>
 #include <vector>
+
+#include <pthread.h>
+#include <sched.h>
 
 namespace lagg::test {
 
@@ -30,13 +34,15 @@ inline bool wait_until(std::function<bool()> const& what, char const* name = "it
     return true;
 }
 
-/// Polls queue 0 of a lagg in both directions on a thread of its own until stop().  What it is
-/// given back it checks (the caller's frames, in the caller's order) and frees.  `far`: ports whose
-/// received frames it takes away.
+/// Polls a queue of a lagg in both directions on a thread of its own until stop(), and asks for
+/// each burst where its first frame would go.  What it is given back it checks (the caller's
+/// frames, in the caller's order) and frees.  `far`: ports whose received frames it takes away.
+/// `cpu`: where it runs; else where the test does.
 class traffic {
 public:
-    explicit traffic(std::uint16_t lagg, std::vector<std::uint16_t> far = {})
-        : lagg_(lagg), far_(std::move(far)), thread_([this] { run(); }) {}
+    explicit traffic(std::uint16_t lagg, std::vector<std::uint16_t> far = {},
+                     std::uint16_t queue = 0, int cpu = -1)
+        : lagg_(lagg), queue_(queue), cpu_(cpu), far_(std::move(far)), thread_([this] { run(); }) {}
     ~traffic() { stop(); }
     traffic(traffic const&) = delete;
     traffic& operator=(traffic const&) = delete;
@@ -63,15 +69,23 @@ public:
     std::uint64_t offered() const { return offered_.load(std::memory_order_acquire); }
     std::uint64_t taken() const { return taken_.load(std::memory_order_acquire); }
     std::uint64_t received() const { return received_.load(std::memory_order_acquire); }
+    /// Answers that named a member.
+    std::uint64_t named() const { return named_.load(std::memory_order_acquire); }
     /// Frames of a returned tail that were not the caller's, or out of order, or of a foreign port.
     std::uint64_t wrong() const { return wrong_.load(std::memory_order_acquire); }
 
 private:
     void run() {
+        if (cpu_ >= 0) {
+            cpu_set_t only;
+            CPU_ZERO(&only);
+            CPU_SET(cpu_, &only);
+            EXPECT_EQ(0, pthread_setaffinity_np(pthread_self(), sizeof only, &only));
+        }
         std::uint32_t flow = 0;
         while (!quit_.load(std::memory_order_relaxed)) {
             rte_mbuf* got[32];
-            std::uint16_t const in = rte_eth_rx_burst(lagg_, 0, got, 32);
+            std::uint16_t const in = rte_eth_rx_burst(lagg_, queue_, got, 32);
             for (std::uint16_t i = 0; i < in; ++i) {
                 wrong_ += got[i]->port != lagg_;
                 rte_pktmbuf_free(got[i]);
@@ -83,9 +97,10 @@ private:
 
             auto const mine = frames(burst_, flow);
             flow += burst_;
+            named_ += rte_pmd_lagg_flow_member(lagg_, mine[0], nullptr) != RTE_PMD_LAGG_NO_MEMBER;
             auto list = mine;
-            std::uint16_t const n =
-                rte_eth_tx_burst(lagg_, 0, list.data(), static_cast<std::uint16_t>(list.size()));
+            std::uint16_t const n = rte_eth_tx_burst(lagg_, queue_, list.data(),
+                                                     static_cast<std::uint16_t>(list.size()));
             auto at = mine.begin();
             for (std::size_t i = n; i < list.size(); ++i) {
                 at = std::find(at, mine.end(), list[i]);
@@ -103,6 +118,8 @@ private:
     }
 
     std::uint16_t const lagg_;
+    std::uint16_t const queue_;
+    int const cpu_;
     std::vector<std::uint16_t> const far_;
     static constexpr std::uint16_t burst_ = 16;
     std::atomic<bool> quit_{false};
@@ -110,8 +127,52 @@ private:
     std::atomic<std::uint64_t> offered_{0};
     std::atomic<std::uint64_t> taken_{0};
     std::atomic<std::uint64_t> received_{0};
+    std::atomic<std::uint64_t> named_{0};
     std::atomic<std::uint64_t> wrong_{0};
     std::thread thread_;
+};
+
+/// Traffic on every CPU there is, each on a queue of its own; two queues at least.
+class full_traffic {
+public:
+    static std::uint16_t queues() {
+        return static_cast<std::uint16_t>(std::clamp<std::size_t>(cpus().size(), 2, 8));
+    }
+    explicit full_traffic(std::uint16_t lagg) {
+        for (std::uint16_t q = 0; q < queues(); ++q) {
+            each_.push_back(std::make_unique<traffic>(lagg, std::vector<std::uint16_t>{}, q,
+                                                      cpus()[q % cpus().size()]));
+        }
+    }
+    void stop() {
+        for (auto& one : each_) {
+            one->stop();
+        }
+    }
+    void rounds(std::uint64_t n) const {
+        for (auto const& one : each_) {
+            one->rounds(n);
+        }
+    }
+    void flows() const {
+        for (auto const& one : each_) {
+            one->flows();
+        }
+    }
+    std::uint64_t offered() const { return sum(&traffic::offered); }
+    std::uint64_t taken() const { return sum(&traffic::taken); }
+    std::uint64_t named() const { return sum(&traffic::named); }
+    std::uint64_t wrong() const { return sum(&traffic::wrong); }
+
+private:
+    std::uint64_t sum(std::uint64_t (traffic::*what)() const) const {
+        std::uint64_t all = 0;
+        for (auto const& one : each_) {
+            all += (*one.*what)();
+        }
+        return all;
+    }
+    std::vector<std::unique_ptr<traffic>> each_;
 };
 
 inline pmd::tx_queue& tx_queue_of(std::uint16_t lagg, std::uint16_t queue = 0) {

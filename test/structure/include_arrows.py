@@ -28,7 +28,8 @@ ARROWS = [
 ]
 FREE = ('test', 'bench')  # the rest of these may include anything
 
-PUBLIC = {'drivers/net/lagg/rte_pmd_lagg.h', 'drivers/net/wire/rte_pmd_wire.h'}
+PUBLIC = {'drivers/net/lagg/rte_pmd_lagg.h', 'drivers/net/lagg/rte_pmd_lagg_lacp.h',
+          'drivers/net/wire/rte_pmd_wire.h'}
 
 # The burst side of the driver: what it includes, directly or through others, is what a burst may know.
 BURST_SIDE = re.compile(r'drivers/net/lagg/lagg_(tx\.cpp|rx\.cpp|queue\.h|mbuf\.h|burst\w*\.h)$')

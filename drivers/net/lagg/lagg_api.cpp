@@ -1,6 +1,7 @@
 // The public C API: checks its arguments, translates, and hands over.  Decides nothing.
 #include "rte_pmd_lagg.h"
 
+#include "lagg_api.h"
 #include "lagg_device.h"
 #include "lagg_errno.h"
 #include "lagg_queue.h"
@@ -13,54 +14,13 @@
 #include <cstring>
 #include <new>
 
-using lagg::pmd::device;
+using namespace lagg::pmd;
 
 namespace {
-
-/// The one place where an exception of ours could meet C: memory.
-template<class F>
-int with_device(std::uint16_t port, F&& f) noexcept {
-    if (rte_eal_process_type() != RTE_PROC_PRIMARY) {
-        return -ENOTSUP;
-    }
-    device* const d = device::find(port);
-    if (d == nullptr) {
-        return -ENODEV;
-    }
-    try {
-        return f(*d);
-    } catch (std::bad_alloc const&) {
-        return -ENOMEM;
-    }
-}
-
-/// For what may meet a destroy on another thread.
-template<class F>
-int with_published(std::uint16_t port, F&& f) noexcept {
-    if (rte_eal_process_type() != RTE_PROC_PRIMARY) {
-        return -ENOTSUP;
-    }
-    auto const state = device::published_of(port);
-    return state == nullptr ? -ENODEV : f(*state);
-}
 
 template<class F>
 int edit_config(std::uint16_t port, F&& edit) noexcept {
     return with_device(port, [&](device& d) { return d.change_config(edit); });
-}
-
-/// The number in an enum that a C caller may have filled with anything: C++ may presume that it is
-/// one of the named ones, so it is not looked at as an enum.
-template<class Enum>
-unsigned wild(Enum const& value) noexcept {
-    static_assert(sizeof value == sizeof(unsigned));
-    unsigned number = 0;
-    std::memcpy(&number, &value, sizeof number);
-    return number;
-}
-
-bool is_name(char const* name) {
-    return name != nullptr && *name != 0 && std::strlen(name) < RTE_PMD_LAGG_NAME_LEN;
 }
 
 } // namespace

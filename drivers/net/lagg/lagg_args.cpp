@@ -88,12 +88,6 @@ refusal take_policy(start_arguments& out, std::string_view text) {
     if (!p) {
         return std::string(policy_names());
     }
-    lagg::config probe;
-    probe.policy = *p;
-    if (!validate(probe)) {
-        return std::string(policy_names()) + " (" + std::string(text) +
-               " is not available in this build)";
-    }
     out.config.policy = *p;
     return std::nullopt;
 }
@@ -217,6 +211,93 @@ refusal take_offloads(start_arguments& out, std::string_view text) {
     }
 }
 
+// Policy lacp.
+
+refusal take_lacp_mode(start_arguments& out, std::string_view text) {
+    if (text != "active" && text != "passive") {
+        return "active or passive";
+    }
+    out.config.lacp.system.active = text == "active";
+    return std::nullopt;
+}
+
+refusal take_lacp_rate(start_arguments& out, std::string_view text) {
+    auto const rate = lacp::parse_lacp_rate(text);
+    if (!rate) {
+        return "fast or slow";
+    }
+    out.config.lacp.system.rate = *rate;
+    return std::nullopt;
+}
+
+refusal take_lacp_system_mac(start_arguments& out, std::string_view text) {
+    auto const mac = net::parse_mac(text);
+    if (!mac || mac->is_group() || mac->is_zero()) {
+        return "a unicast address, six pairs of hex digits between colons";
+    }
+    out.config.lacp.system.system.address = *mac;
+    return std::nullopt;
+}
+
+refusal take_lacp_select(start_arguments& out, std::string_view text) {
+    auto const rule = lacp::parse_selection_rule(text);
+    if (!rule) {
+        return "stable, bandwidth or count";
+    }
+    out.config.lacp.system.select = *rule;
+    return std::nullopt;
+}
+
+refusal take_lacp_mux(start_arguments& out, std::string_view text) {
+    auto const mux = lacp::parse_mux_control(text);
+    if (!mux) {
+        return "independent or coupled";
+    }
+    out.config.lacp.system.mux = *mux;
+    return std::nullopt;
+}
+
+refusal take_lacp_fallback(start_arguments& out, std::string_view text) {
+    constexpr number_range delay{0, 60000};
+    std::string const rule =
+        "strict, one or individual, with a delay if wanted: <mode>:<" + describe(delay, " ms>");
+    auto const colon = text.find(':');
+    auto const mode = lacp::parse_fallback(text.substr(0, colon));
+    if (!mode) {
+        return rule;
+    }
+    if (colon != std::string_view::npos &&
+        take_milliseconds(out.config.lacp.system.fallback_delay, text.substr(colon + 1), delay)) {
+        return rule;
+    }
+    out.config.lacp.system.fallback = *mode;
+    return std::nullopt;
+}
+
+lacp_member_setting& lacp_member(start_arguments& out, std::string_view name) {
+    std::string const wanted = canonical_port_name(name);
+    for (auto& m : out.config.lacp.members) {
+        if (m.member == wanted) {
+            return m;
+        }
+    }
+    auto& added = out.config.lacp.members.emplace_back();
+    added.member = wanted;
+    return added;
+}
+
+refusal take_lacp_port_priority(start_arguments& out, std::string_view text) {
+    std::string const rule = "<member>@<0 to 65535>";
+    auto const at = text.rfind('@');
+    std::uint16_t priority = 0;
+    if (at == std::string_view::npos || !is_port_name(text.substr(0, at)) ||
+        take_number(priority, text.substr(at + 1), {0, UINT16_MAX})) {
+        return rule;
+    }
+    lacp_member(out, text.substr(0, at)).priority = priority;
+    return std::nullopt;
+}
+
 struct key_rule {
     std::string_view key;
     bool repeated;
@@ -272,6 +353,45 @@ constexpr auto keys = std::to_array<key_rule>({
          return take_number(out.queues, v, {1, RTE_MAX_QUEUES_PER_PORT});
      }},
     {"offloads", false, take_offloads},
+    {"lacp_mode", false, take_lacp_mode},
+    {"lacp_rate", false, take_lacp_rate},
+    {"lacp_system_priority", false,
+     [](start_arguments& out, std::string_view v) {
+         return take_number(out.config.lacp.system.system.priority, v, {0, UINT16_MAX});
+     }},
+    {"lacp_system_mac", false, take_lacp_system_mac},
+    {"lacp_key", false,
+     [](start_arguments& out, std::string_view v) {
+         return take_number(out.config.lacp.system.key, v, {1, UINT16_MAX});
+     }},
+    {"lacp_first_port", false,
+     [](start_arguments& out, std::string_view v) {
+         return take_number(out.config.lacp.first_port_number, v, {1, UINT16_MAX - max_members});
+     }},
+    {"lacp_port_priority", true, take_lacp_port_priority},
+    {"lacp_select", false, take_lacp_select},
+    {"lacp_mux", false, take_lacp_mux},
+    {"lacp_fallback", false, take_lacp_fallback},
+    {"lacp_wait_while", false,
+     [](start_arguments& out, std::string_view v) {
+         return take_milliseconds(out.config.lacp.system.wait_while, v, delay_range);
+     }},
+    {"lacp_damping", false,
+     [](start_arguments& out, std::string_view v) {
+         return take_milliseconds(out.config.lacp.system.damping.half_life, v, delay_range);
+     }},
+    {"max_links", false,
+     [](start_arguments& out, std::string_view v) {
+         return take_number(out.config.lacp.system.max_links, v, {1, max_members});
+     }},
+    {"reorder_guard", false,
+     [](start_arguments& out, std::string_view v) {
+         return take_flag(out.config.lacp.reorder_guard, v);
+     }},
+    {"reorder_wait", false,
+     [](start_arguments& out, std::string_view v) {
+         return take_milliseconds(out.config.lacp.reorder_wait, v, delay_range);
+     }},
 });
 
 std::string known_keys() {

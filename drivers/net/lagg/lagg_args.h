@@ -12,27 +12,6 @@
 #include <string_view>
 #include <vector>
 
-/// The keys, for RTE_PMD_REGISTER_PARAM_STRING, which wants a literal.
-#define LAGG_DEVARGS_HELP                                                                          \
-    "policy=<roundrobin|loadbalance|failover|broadcast|none> "                                     \
-    "member=<port name or PCI address> "                                                           \
-    "primary=<member> "                                                                            \
-    "hash=<l2|l3|l4 joined by +> "                                                                 \
-    "symmetric=<0|1> "                                                                             \
-    "seed=<uint32> "                                                                               \
-    "flowid=<0|1> "                                                                                \
-    "stride=<1..65535> "                                                                           \
-    "rx_all=<0|1> "                                                                                \
-    "mac=<unicast address> "                                                                       \
-    "min_links=<0..32> "                                                                           \
-    "up_delay=<ms> "                                                                               \
-    "down_delay=<ms> "                                                                             \
-    "weight=<member>@<1..255> "                                                                    \
-    "failback=<always|better|never>[:<hold ms>] "                                                  \
-    "lsc_poll_period_ms=<1..60000> "                                                               \
-    "queues=<n> "                                                                                  \
-    "offloads=<names joined by +>"
-
 namespace lagg::pmd {
 
 struct start_arguments {

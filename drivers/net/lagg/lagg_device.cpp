@@ -61,7 +61,8 @@ device::device(rte_eth_dev* eth, start_arguments args)
       aggregator_(args_.config),
       publisher_(fence()),
       infos_(args_),
-      awaited_(args_.members) {
+      awaited_(args_.members),
+      frames_(name_, publisher_, statistics_.control()) {
     rte_eth_dev_owner_new(&owner_.id);
     std::snprintf(owner_.name, sizeof owner_.name, "%s", name_.c_str());
     settings_.mac = first_address_;
@@ -229,8 +230,12 @@ int device::add_member(port_id port, unsigned timeout_ms) {
     return rc != 0 ? rc : wait_for(result, timeout_ms);
 }
 
-int device::remove_member(port_id port, unsigned timeout_ms) {
-    return request([=](request_id id) { return event::remove_member{id, port}; }, timeout_ms);
+int device::remove_member(port_id port, unsigned timeout_ms, bool drain) {
+    return request(
+        [=](request_id id) {
+            return event::remove_member{id, port, drain};
+        },
+        timeout_ms);
 }
 
 int device::barrier(unsigned timeout_ms) {
@@ -370,7 +375,7 @@ int device::close() {
             }
         }
         for (auto const& m : std::vector<member>(aggregator_.members())) {
-            handle(event::remove_member{0, m.port});
+            handle(event::remove_member{0, m.port, false});
         }
         flush(now());
         wake_control();
@@ -436,7 +441,11 @@ int device::attach_queue(Queue* q) {
     }
     return call_control([this, q] {
         auto const ok = publisher_.attach(q->view);
-        return ok ? 0 : to_errno(ok.error());
+        if (!ok) {
+            return to_errno(ok.error());
+        }
+        frames_.attach(*q);
+        return 0;
     });
 }
 
@@ -457,7 +466,12 @@ void empty(rx_queue& q) {
     }
 }
 
-void empty(tx_queue&) {}
+void empty(tx_queue& q) {
+    handed_frame handed;
+    while (q.handed.pop(handed)) {
+        rte_pktmbuf_free(handed.frame);
+    }
+}
 
 } // namespace
 
@@ -482,6 +496,7 @@ void device::retire_queue(Queue* q) {
     // Not while a burst is in it: then control tries again.  On control itself (its own teardown)
     // directly.
     auto const job = [this, q] {
+        frames_.retire(*q);
         if (!free_queue(q)) {
             retired_queues_.push_back([this, q] { return free_queue(q); });
         }

@@ -13,6 +13,7 @@
 #include "lagg_member_port.h"
 #include "lagg_queue.h"
 #include "lagg_settings.h"
+#include "lagg_slow.h"
 #include "lagg_stats.h"
 #include "lagg_threads.h"
 #include "rte_pmd_lagg.h"
@@ -33,6 +34,12 @@ namespace lagg::pmd {
 struct published_state {
     lagg::snapshot snapshot;
     rte_pmd_lagg_status status{};
+    lacp_config lacp;
+    struct lacp_port {
+        port_id port = no_port;
+        lacp::port_report report;
+    };
+    std::vector<lacp_port> lacp_ports; // members on which LACP runs
 };
 
 class device final : public served {
@@ -66,7 +73,7 @@ public:
     int open();
     int change_config(std::function<void(lagg::config&)> const& edit);
     int add_member(port_id port, unsigned timeout_ms);
-    int remove_member(port_id port, unsigned timeout_ms);
+    int remove_member(port_id port, unsigned timeout_ms, bool drain = false);
     int barrier(unsigned timeout_ms);
     int set_admin(bool up);
     int set_callback(rte_pmd_lagg_event_cb callback, void* arg);
@@ -112,10 +119,11 @@ private:
     struct slot {
         port_id port = no_port;
         bool awaiting_quiescence = false;
-        bool follow_link = false;   // its port runs: read its link each period
-        bool kernel_known = false;  // the kernel has told of its interface
-        std::uint32_t if_index = 0; // 0: the kernel has no word about its link
-        bool collecting = false;    // in the last snapshot that has it
+        bool follow_link = false;               // its port runs: read its link each period
+        bool kernel_known = false;              // the kernel has told of its interface
+        std::uint32_t if_index = 0;             // 0: the kernel has no word about its link
+        bool collecting = false;                // in the last snapshot that has it
+        std::uint16_t control_queue = no_queue; // its tx queue that is reserved for control
     };
     struct barrier_wait {
         std::uint64_t version;
@@ -148,14 +156,18 @@ private:
     void carry_out(effect::prepare_member const& e);
     void carry_out(effect::await_quiescence const& e);
     void carry_out(effect::release_member const& e);
+    void carry_out(effect::await_bursts const& e);
+    void carry_out(effect::send_frame const& e);
     void carry_out(effect::complete const& e);
     void carry_out(effect::report_link const& e);
     void carry_out(effect::notify_member const& e);
     void tell(rte_pmd_lagg_event_type type, port_id port, int error);
     void adopt_awaited();
-    void collect_stirred();
+    /// Whether a member vanished.
+    bool collect_stirred();
     void poll_links(time_point now);
-    void follow(member_id id);
+    void follow(member_id id, std::uint16_t control_queue);
+    control_frames::receiver to_aggregator();
     /// Its port has not been handed to the worker to be given back.
     bool is_ours(member_id id) const;
     /// The driver's word and, where there is one, the kernel's.
@@ -166,6 +178,8 @@ private:
     void renew_published();
     void fill_status(rte_pmd_lagg_status& s);
     void fill_awaited(rte_pmd_lagg_status& s);
+    void fill_lacp(published_state& state);
+    std::uint64_t oldest_live_version() const;
     bool live_contains(port_id port) const;
     void finish_close();
 
@@ -178,8 +192,10 @@ private:
     void stop_members();
     void members_changed();
     event::port_changed port_view() const;
+    void hear_slow_frames(bool wanted);
     int edit_settings(std::function<void(port_settings&)> const& edit, follow_fn const& follow);
     void report(waiter done, std::vector<member_id> started);
+    void hand_in(member_id id, std::vector<drained_frames> frames);
 
     rte_eth_dev* const eth_;
     std::string const name_;
@@ -195,8 +211,10 @@ private:
     std::map<request_id, waiter> waiters_;
     request_id last_request_ = 0;
     std::vector<barrier_wait> barriers_;
+    std::uint64_t awaited_version_ = 0; // older bursts are awaited for the aggregator; 0: none
     std::vector<std::function<bool()>>
-        retired_queues_; // each frees its queue, or false: still pinned
+        retired_queues_;             // each frees its queue, or false: still pinned
+    bool hears_slow_frames_ = false; // as the worker was told
     time_point next_poll_{0};
     std::uint64_t kernel_changes_ = 0; // as many of the kernel's links() were looked at
     time_point rescan_after_{0};
@@ -217,6 +235,9 @@ private:
     std::shared_ptr<published_state const> published_;
     std::mutex awaited_mutex_;
     std::vector<std::string> awaited_; // names of members whose ports have not appeared
+
+    // control thread's own; here, for it counts in statistics_
+    control_frames frames_;
 };
 
 } // namespace lagg::pmd

@@ -11,6 +11,7 @@
 #include <cstdio>
 #include <cstring>
 #include <numeric>
+#include <utility>
 
 namespace lagg::pmd {
 
@@ -63,7 +64,7 @@ request_id device::expect(waiter w) {
 
 time_point device::settle(time_point at) {
     adopt_awaited();
-    collect_stirred();
+    bool const somebody_vanished = collect_stirred();
     if (at >= next_poll_ || kernel_changes_ != links().changes()) {
         kernel_changes_ = links().changes();
         poll_links(at);
@@ -72,6 +73,13 @@ time_point device::settle(time_point at) {
     if (at >= aggregator_.next_deadline()) {
         handle(event::tick{});
     }
+    // LACPDUs before the timers that they hold up: control may have been without a CPU for long.
+    // But a member that vanished must not be polled any more.
+    if (somebody_vanished) {
+        flush(now());
+    }
+    frames_.set_impatient(aggregator_.impatient());
+    time_point const next_visit = frames_.visit(at, to_aggregator());
     flush(now()); // later than what was just handled: nothing may seem to lie ahead
 
     if (publisher_.fence_pending()) {
@@ -91,7 +99,7 @@ time_point device::settle(time_point at) {
     bool const waiting = publisher_.retired() > 0 || !retired_queues_.empty();
     rescan_after_ =
         waiting ? std::clamp(2 * rescan_after_, first_rescan, last_rescan) : time_point{0};
-    time_point next = std::min(next_poll_, aggregator_.next_deadline());
+    time_point next = std::min({next_poll_, aggregator_.next_deadline(), next_visit});
     if (waiting) {
         next = std::min(next, at + rescan_after_);
     }
@@ -118,11 +126,20 @@ void device::flush(time_point at) {
     for (; e != effects.end(); ++e) {
         std::visit([this](auto& one) { carry_out(one); }, *e);
     }
+    frames_.send_all();
+}
+
+control_frames::receiver device::to_aggregator() {
+    return [this](event::slow_frame const& e) { handle(e); };
 }
 
 void device::carry_out(effect::publish& e) {
     for (polled_member const& p : e.next->polled) {
         slots_[p.id].collecting = p.collecting;
+    }
+    if (hears_slow_frames_ != e.next->take_slow) {
+        hears_slow_frames_ = e.next->take_slow;
+        post_to_worker([this, wanted = hears_slow_frames_] { hear_slow_frames(wanted); });
     }
     if (auto const rc = publisher_.publish(std::move(e.next)); !rc) {
         LAGG_LOG(ERR, "%s: out of memory, a snapshot was not published", name_.c_str());
@@ -146,6 +163,10 @@ void device::carry_out(effect::await_quiescence const& e) {
     slots_[e.id].awaiting_quiescence = true;
 }
 
+void device::carry_out(effect::await_bursts const& e) {
+    awaited_version_ = e.version;
+}
+
 void device::carry_out(effect::release_member const& e) {
     slots_[e.id].follow_link = false;
     slots_[e.id].awaiting_quiescence = false;
@@ -153,6 +174,15 @@ void device::carry_out(effect::release_member const& e) {
     bool const collecting = slots_[e.id].collecting;
     post_to_worker(
         [this, e, vanished, collecting] { release(e.id, e.port, vanished, collecting); });
+}
+
+void device::carry_out(effect::send_frame const& e) {
+    slot const& s = slots_[e.id];
+    if (s.follow_link && s.port == e.port) {
+        frames_.send({e.port, e.id, s.control_queue, e.queue}, e.frame);
+    } else {
+        frames_.not_sent(); // given to the worker meanwhile, or gone
+    }
 }
 
 void device::carry_out(effect::complete const& e) {
@@ -238,17 +268,20 @@ void device::adopt_awaited() {
     }
 }
 
-void device::collect_stirred() {
+bool device::collect_stirred() {
+    bool vanished = false;
     for (member const& m : std::vector<member>(aggregator_.members())) {
         auto const what = take_stirred(m.port);
         if ((what & stirred_removal) != 0) {
             slots_[m.id].follow_link = false;
             statistics_.vanish(m.id);
             handle(event::member_vanished{m.port});
+            vanished = true;
         } else if ((what & stirred_link) != 0 && slots_[m.id].follow_link) {
             handle(event::link_changed{m.id, with_kernels_word(m.id, told_link(m.port))});
         }
     }
+    return vanished;
 }
 
 void device::poll_links(time_point) {
@@ -270,8 +303,9 @@ bool device::is_ours(member_id id) const {
     });
 }
 
-void device::follow(member_id id) {
+void device::follow(member_id id, std::uint16_t control_queue) {
     slots_[id].follow_link = true;
+    slots_[id].control_queue = control_queue;
     slots_[id].if_index = if_index_of(slots_[id].port);
     slots_[id].kernel_known = false;
 }
@@ -315,12 +349,20 @@ void device::check_quiescence() {
     }
 }
 
+std::uint64_t device::oldest_live_version() const {
+    std::uint64_t oldest = UINT64_MAX;
+    publisher_.for_each_live([&](snapshot const& s) { oldest = std::min(oldest, s.version); });
+    return oldest;
+}
+
 void device::check_barriers() {
     if (publisher_.fence_pending()) {
         return;
     }
-    std::uint64_t oldest = UINT64_MAX;
-    publisher_.for_each_live([&](snapshot const& s) { oldest = std::min(oldest, s.version); });
+    std::uint64_t const oldest = oldest_live_version();
+    if (awaited_version_ != 0 && oldest >= awaited_version_) {
+        handle(event::bursts_ended{std::exchange(awaited_version_, 0)});
+    }
     std::erase_if(barriers_, [&](barrier_wait const& b) {
         if (oldest < b.version) {
             return false;
@@ -336,6 +378,7 @@ void device::renew_published() {
         next->snapshot = *publisher_.newest();
     }
     fill_status(next->status);
+    fill_lacp(*next);
     status_stale_ = false;
     std::lock_guard const hold(published_mutex_);
     published_ = std::move(next);
@@ -396,13 +439,28 @@ void device::fill_status(rte_pmd_lagg_status& s) {
         if (view.distributing.empty()) {
             continue;
         }
-        auto const owner = view.how == spread::by_flow ? view.distributing[view.bucket[b]].id
-                                                       : view.distributing[0].id;
+        bool const table = view.how == spread::by_flow || view.how == spread::by_flow_held;
+        if (table && view.bucket[b] == held_bucket) {
+            continue; // about to move
+        }
+        auto const owner = view.distributing[table ? view.bucket[b] : 0].id;
         s.bucket[b] = index_of[owner];
         if (s.bucket[b] != UINT8_MAX) {
             ++s.members[s.bucket[b]].buckets;
         }
     }
+}
+
+void device::fill_lacp(published_state& state) {
+    state.lacp = aggregator_.current_config().lacp;
+    std::vector<lagg::pmd::statistics::lacp_count> counts;
+    for (member const& m : aggregator_.members()) {
+        if (auto const report = aggregator_.lacp_report(m.id)) {
+            state.lacp_ports.push_back({m.port, *report});
+            counts.push_back({m.name, report->counters});
+        }
+    }
+    statistics_.count_lacp(counts);
 }
 
 void device::fill_awaited(rte_pmd_lagg_status& s) {

@@ -20,13 +20,15 @@ void device::prepare(member_id id, port_id port) {
             m->give_back();
         }
     }
-    event::member_prepared done{id, rc == 0 ? errc::ok : errc::device, {}, m->filter(), rc};
+    event::member_prepared done{
+        id, rc == 0 ? errc::ok : errc::device, {}, m->filter(), m->own_address(), rc};
     bool const running = m->running();
+    std::uint16_t const control_queue = m->control_queue();
     if (rc == 0) {
         members_[id] = std::move(m);
         members_changed();
     }
-    post_to_control([this, done, running, port]() mutable {
+    post_to_control([this, done, running, control_queue, port]() mutable {
         if (done.error != errc::ok) {
             disown(port); // here, where an add meanwhile would be owned anew
             handle(done);
@@ -35,7 +37,7 @@ void device::prepare(member_id id, port_id port) {
             return;
         }
         if (running) {
-            follow(done.id);
+            follow(done.id, control_queue);
             done.link = link_of(done.id);
         }
         handle(done);
@@ -51,9 +53,7 @@ void device::release(member_id id, port_id port, bool vanished, bool collecting)
             m->vanish();
         } else if (m->running()) {
             if (settings_.started) {
-                rte_eth_dev_data const& data = *eth_->data;
-                m->drain(reinterpret_cast<rx_queue* const*>(data.rx_queues), data.nb_rx_queues,
-                         data.nb_tx_queues, collecting, settings_);
+                hand_in(id, m->drain(collecting, settings_));
             }
             stop_member(*m);
         }
@@ -72,6 +72,16 @@ void device::release(member_id id, port_id port, bool vanished, bool collecting)
     } else {
         given_back();
     }
+}
+
+/// Before the member is reported as gone: jobs arrive in order.
+void device::hand_in(member_id id, std::vector<drained_frames> frames) {
+    auto const shared = std::make_shared<std::vector<drained_frames>>(std::move(frames));
+    post_to_control([this, id, shared] {
+        for (drained_frames& of_queue : *shared) {
+            frames_.take_in(id, of_queue, to_aggregator());
+        }
+    });
 }
 
 int device::start_member(member_port& m) {
@@ -135,6 +145,7 @@ event::port_changed device::port_view() const {
         RTE_ETH_TX_OFFLOAD_UDP_TSO | RTE_ETH_TX_OFFLOAD_VLAN_INSERT |
         RTE_ETH_TX_OFFLOAD_QINQ_INSERT | RTE_ETH_TX_OFFLOAD_OUTER_IPV4_CKSUM;
     view.tx_prepare = (settings_.conf.txmode.offloads & prepared_offloads) != 0;
+    view.tx_queues = static_cast<std::uint16_t>(settings_.tx.size());
     view.addresses.push_back(settings_.mac);
     view.addresses.insert(view.addresses.end(), settings_.more_macs.begin(),
                           settings_.more_macs.end());
@@ -167,23 +178,35 @@ int device::edit_settings(std::function<void(port_settings&)> const& edit,
     return 0;
 }
 
+/// LACP's group address reaches members from the moment when it is wanted.
+void device::hear_slow_frames(bool wanted) {
+    settings_.slow_frames = wanted;
+    for (auto& m : members_) {
+        if (m != nullptr && m->running()) {
+            m->follow_multicast(settings_);
+        }
+    }
+}
+
 /// Tells control what the port is like now; jobs of one thread arrive in order, so the last word is
 /// the newest. `started`: members that were just started.  `done` completes when bursts follow.
 void device::report(waiter done, std::vector<member_id> started) {
     std::vector<event::filter_changed> filters;
+    std::array<std::uint16_t, max_members> control_queues{};
     for (auto const& m : members_) {
         if (m != nullptr) {
             filters.push_back({m->id(), m->filter()});
+            control_queues[m->id()] = m->control_queue();
         }
     }
     post_to_control([this, done = std::move(done), started = std::move(started),
-                     filters = std::move(filters), view = port_view(), run = settings_.started,
-                     admin_up = settings_.admin_up] {
+                     filters = std::move(filters), control_queues, view = port_view(),
+                     run = settings_.started, admin_up = settings_.admin_up] {
         for (member_id const id : started) {
             if (!is_ours(id)) {
                 continue; // released meanwhile: its port may be another's by now
             }
-            follow(id);
+            follow(id, control_queues[id]);
             handle(event::link_changed{id, link_of(id)});
         }
         for (auto const& f : filters) {

@@ -100,6 +100,11 @@ rte_eth_dev_info without_members(start_arguments const& args) {
     info.tx_offload_capa = args.tx_offloads | RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
     info.rx_desc_lim = {UINT16_MAX, 0, 1, UINT16_MAX, UINT16_MAX};
     info.tx_desc_lim = info.rx_desc_lim;
+#if RTE_VERSION >= RTE_VERSION_NUM(23, 11, 0, 0)
+    info.max_rx_bufsize = UINT32_MAX;
+    // What no rss_conf asks for by name; ethdev configures no port without it.
+    info.rss_algo_capa = RTE_ETH_HASH_ALGO_CAPA_MASK(DEFAULT);
+#endif
     return info;
 }
 

@@ -49,6 +49,14 @@ std::uint16_t clamp_descriptors(std::uint16_t wanted, rte_eth_desc_lim const& li
     return static_cast<std::uint16_t>(std::max<std::uint32_t>(n, lim.nb_min));
 }
 
+/// What a driver answers to queue counts that it does not have, tap's bare -1 included; anything
+/// else is a fault of the device.
+bool is_inability(int rc) {
+    return rc == -EINVAL || rc == -ENOTSUP || rc == -EPERM || rc == -ENOSPC;
+}
+
+constexpr std::uint16_t control_descriptors = 64;
+
 std::uint32_t max_mtu(rte_eth_dev_info const& info) {
     return info.max_mtu == 0 ? UINT16_MAX : info.max_mtu;
 }
@@ -154,13 +162,41 @@ int member_port::configure(port_settings const& s) {
     if (rc != 0) {
         return rc;
     }
-    rte_eth_conf const conf = conf_for(port_, s);
-    rc = rte_eth_dev_configure(port_, static_cast<std::uint16_t>(s.rx.size()),
-                               static_cast<std::uint16_t>(s.tx.size()), &conf);
-    if (rc != 0) {
-        return refused(port_, "configure", rc);
+    auto const tx_count = static_cast<std::uint16_t>(s.tx.size());
+    control_queue_ = no_queue;
+    if (tx_count < info.max_tx_queues) {
+        rc = configure(s, static_cast<std::uint16_t>(tx_count + 1));
+        if (rc != 0 && !is_inability(rc)) {
+            return refused(port_, "configure", rc);
+        }
+        if (rc == 0) {
+            rc = set_up_queues(s, info);
+            if (rc != 0) {
+                return rc;
+            }
+            if (set_up_control_queue(s, info) == 0) {
+                control_queue_ = tx_count;
+                return 0;
+            }
+        }
+        LAGG_LOG(INFO, "member %s: has no tx queue for control alone; it borrows one",
+                 describe(port_).c_str());
     }
-    return set_up_queues(s, info);
+    rc = configure(s, tx_count);
+    return rc != 0 ? refused(port_, "configure", rc) : set_up_queues(s, info);
+}
+
+int member_port::configure(port_settings const& s, std::uint16_t tx_count) {
+    rte_eth_conf const conf = conf_for(port_, s);
+    return rte_eth_dev_configure(port_, static_cast<std::uint16_t>(s.rx.size()), tx_count, &conf);
+}
+
+/// A short ring: a few frames a second.
+int member_port::set_up_control_queue(port_settings const& s, rte_eth_dev_info const& info) {
+    rte_eth_txconf const conf = conf_for(tx_queue_setting{}, s, info);
+    return rte_eth_tx_queue_setup(port_, static_cast<std::uint16_t>(s.tx.size()),
+                                  clamp_descriptors(control_descriptors, info.tx_desc_lim),
+                                  static_cast<unsigned int>(SOCKET_ID_ANY), &conf);
 }
 
 int member_port::set_up_queues(port_settings const& s, rte_eth_dev_info const& info) {
@@ -274,42 +310,44 @@ bool member_port::is_foreign(rte_mbuf const& frame, port_settings const& s) cons
            std::find(s.more_macs.begin(), s.more_macs.end(), to) == s.more_macs.end();
 }
 
-void member_port::drain_rx(rx_queue& to, std::uint16_t queue, bool collecting,
-                           port_settings const& s) {
+drained_frames member_port::drain_rx(std::uint16_t queue, bool collecting, port_settings const& s) {
+    drained_frames to;
+    to.queue = queue;
     auto const drop = [&to](rte_mbuf* frame, drop_reason why) {
         rte_pktmbuf_free(frame);
-        to.stash_dropped[static_cast<std::size_t>(why)].add(1);
+        ++to.dropped[static_cast<std::size_t>(why)];
     };
     rte_mbuf* frames[32];
     auto const deadline = rte_get_timer_cycles() + rte_get_timer_hz() / 100;
     while (rte_get_timer_cycles() < deadline) {
         std::uint16_t const n = rte_eth_rx_burst(port_, queue, frames, 32);
         if (n == 0) {
-            return;
+            break;
         }
         for (rte_mbuf* const frame : std::span(frames, n)) {
             if (!collecting) {
                 drop(frame, drop_reason::rx_not_collecting);
             } else if (is_foreign(*frame, s)) {
                 drop(frame, drop_reason::rx_foreign_unicast);
-            } else if (!to.stash.push(frame)) {
+            } else if (to.frames.size() >= stash_size || !to.frames.push(frame)) {
                 drop(frame, drop_reason::drain_no_room);
             }
         }
     }
+    return to;
 }
 
-void member_port::drain(rx_queue* const* rx, std::uint16_t rx_count, std::uint16_t tx_count,
-                        bool collecting, port_settings const& s) {
+std::vector<drained_frames> member_port::drain(bool collecting, port_settings const& s) {
+    std::vector<drained_frames> all;
     if (!running_) {
-        return;
+        return all;
     }
-    drain_tx(tx_count);
-    for (std::uint16_t q = 0; q < rx_count; ++q) {
-        if (rx[q] != nullptr) {
-            drain_rx(*rx[q], q, collecting, s);
-        }
+    drain_tx(static_cast<std::uint16_t>(s.tx.size() + (control_queue_ == no_queue ? 0 : 1)));
+    all.reserve(s.rx.size());
+    for (std::uint16_t q = 0; q < s.rx.size(); ++q) {
+        all.push_back(drain_rx(q, collecting, s));
     }
+    return all;
 }
 
 void member_port::give_back() {
@@ -416,6 +454,9 @@ int member_port::follow_allmulticast(port_settings const& s) {
 
 int member_port::follow_multicast(port_settings const& s) {
     std::vector<rte_ether_addr> list = s.multicast;
+    if (s.slow_frames) {
+        list.push_back(to_ether(lacp::slow_protocols_address));
+    }
     int const rc =
         rte_eth_dev_set_mc_addr_list(port_, list.data(), static_cast<std::uint32_t>(list.size()));
     multicast_by_all_ = rc != 0;

@@ -3,8 +3,10 @@
 #pragma once
 
 #include "lagg/types.h"
+#include "lagg_lacp.h"
 #include "lagg_queue.h"
 #include "lagg_settings.h"
+#include "lagg_slow.h"
 
 #include <rte_ethdev.h>
 
@@ -31,7 +33,12 @@ public:
     member_id id() const noexcept { return id_; }
     /// It cannot take our address, or not all of them, and is promiscuous instead.
     bool filter() const noexcept { return filter_; }
+    /// Its own, as it was found by adopt().
+    net::mac_address own_address() const { return from_ether(own_mac_); }
     bool running() const noexcept { return running_; }
+    /// The tx queue, behind those of the application, that control alone uses; no_queue when the
+    /// device has none to spare.  As of the last start().
+    std::uint16_t control_queue() const noexcept { return control_queue_; }
 
     /// First contact: remembers what the port is like, so that give_back() can restore it, and
     /// refuses with a logged reason and -EINVAL what can never work: fewer queues, an offload or
@@ -46,11 +53,10 @@ public:
     /// The device is gone: nothing is asked of it from here on.
     void vanish();
 
-    /// After quiescence, before stop(): lets its tx rings run empty (bounded) and moves what its rx
-    /// rings hold to the stashes of `rx`, as far as a burst would have handed it up: nothing unless
+    /// After quiescence, before stop(): lets its tx rings run empty (bounded) and takes what its rx
+    /// rings hold, as far as a burst would have handed it up and a stash has room: nothing unless
     /// `collecting`, and no unicast that is foreign to `s`.  The rest is freed and counted.
-    void drain(rx_queue* const* rx, std::uint16_t rx_count, std::uint16_t tx_count, bool collecting,
-               port_settings const& s);
+    std::vector<drained_frames> drain(bool collecting, port_settings const& s);
 
     /// Address, promiscuity and MTU as found.  Stopped before.
     void give_back();
@@ -65,18 +71,21 @@ public:
 private:
     int check(port_settings const& s, rte_eth_dev_info const& info) const;
     int configure(port_settings const& s);
+    int configure(port_settings const& s, std::uint16_t tx_count);
     int set_up_queues(port_settings const& s, rte_eth_dev_info const& info);
+    int set_up_control_queue(port_settings const& s, rte_eth_dev_info const& info);
     int replay(port_settings const& s);
     bool take_address(net::mac_address const& mac);
     bool take_more_addresses(std::vector<net::mac_address> const& wanted);
     void drain_tx(std::uint16_t tx_count);
-    void drain_rx(rx_queue& to, std::uint16_t queue, bool collecting, port_settings const& s);
+    drained_frames drain_rx(std::uint16_t queue, bool collecting, port_settings const& s);
     bool is_foreign(rte_mbuf const& frame, port_settings const& s) const;
 
     port_id port_;
     member_id id_;
     bool running_ = false;
     bool filter_ = false;
+    std::uint16_t control_queue_ = no_queue;
     bool multicast_by_all_ = false; // it keeps no list: all multicast while there is one
     std::vector<net::mac_address> extra_macs_;
     rte_ether_addr own_mac_{};

@@ -568,13 +568,20 @@ Queue* new_queue(std::uint16_t queue, port_id port, unsigned int socket) {
     return q;
 }
 
+void set_pool(rx_queue& q, rte_mempool const* pool) {
+    q.pool = pool;
+}
+void set_pool(tx_queue&, rte_mempool const*) {}
+
 /// Puts a new queue into service, counted, and into `place`.
 template<class Queue>
-int open_queue(device& d, std::uint16_t queue, unsigned int socket, void*& place) {
+int open_queue(device& d, std::uint16_t queue, unsigned int socket, rte_mempool const* pool,
+               void*& place) {
     Queue* const q = new_queue<Queue>(queue, d.id(), socket);
     if (q == nullptr) {
         return -ENOMEM;
     }
+    set_pool(*q, pool);
     int rc = d.attach(q);
     if (rc != 0) {
         q->~Queue();
@@ -618,7 +625,8 @@ int rx_queue_setup(rte_eth_dev* dev, std::uint16_t queue, std::uint16_t descript
                 s.rx[queue] = {true, descriptors, socket, *conf, pool};
             },
             {});
-        return rc != 0 ? rc : open_queue<rx_queue>(d, queue, socket, dev->data->rx_queues[queue]);
+        return rc != 0 ? rc
+                       : open_queue<rx_queue>(d, queue, socket, pool, dev->data->rx_queues[queue]);
     });
 }
 
@@ -636,7 +644,9 @@ int tx_queue_setup(rte_eth_dev* dev, std::uint16_t queue, std::uint16_t descript
                 s.tx[queue] = {true, descriptors, socket, *conf};
             },
             {});
-        return rc != 0 ? rc : open_queue<tx_queue>(d, queue, socket, dev->data->tx_queues[queue]);
+        return rc != 0
+                   ? rc
+                   : open_queue<tx_queue>(d, queue, socket, nullptr, dev->data->tx_queues[queue]);
     });
 }
 

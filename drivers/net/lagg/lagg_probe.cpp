@@ -1,5 +1,6 @@
 // The vdev driver: probe and remove of net_lagg ports.
 #include "lagg_args.h"
+#include "lagg_by_flow.h"
 #include "lagg_device.h"
 #include "lagg_log.h"
 #include "lagg_ops.h"
@@ -110,6 +111,7 @@ int probe(rte_vdev_device* vdev) noexcept {
         if (rte_eal_process_type() != RTE_PROC_PRIMARY) {
             return attach_secondary(vdev, rte_vdev_device_name(vdev));
         }
+        choose_group_variant();
         return probe_primary(vdev);
     } catch (std::bad_alloc const&) {
         return -ENOMEM;

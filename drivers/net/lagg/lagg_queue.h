@@ -1,6 +1,7 @@
 // What one rx or tx queue of a lagg port owns: the cell that names its snapshot, its cursor, its
-// counters.  Everything but the cell's `current` and the stash's producer side is written by the
-// lcore that polls the queue, alone.  Burst side: knows neither lagg/control nor lacp.
+// counters, and its rings to and from control.  Everything but the cell's `current` and control's
+// ends of the rings is written by the lcore that polls the queue, alone; by control while it has
+// borrowed the cell.  Burst side: knows neither lagg/control nor lacp.
 #pragma once
 
 #include "base/cache_line.h"
@@ -39,7 +40,10 @@ enum class drop_reason : std::uint8_t {
     rx_foreign_unicast, // a member is promiscuous for our sake; the frame is not for us
     tx_copy_refused,    // to_all: a copy that one member did not take while another did
     tx_copy_no_memory,  // to_all: no mbuf for a deep copy
+    rx_slow_no_room,    // a LACP or Marker frame more than control takes at a time
+    tx_control_frame,   // control's frame, handed over: its member is gone or did not take it
     drain_no_room,      // a leaving member's received frames did not fit the stash
+    stash_full,         // received by control for an application that does not poll
     count
 };
 inline constexpr std::size_t drop_reasons = static_cast<std::size_t>(drop_reason::count);
@@ -48,6 +52,7 @@ struct queue_counters {
     counter packets;               // rx: handed up; tx: taken
     counter given_back;            // tx: frames of a burst that stayed the caller's
     counter bursts_without_member; // tx: bursts of at least one frame that found nobody to send to
+    counter slow_taken;            // rx: LACP and Marker frames given to control
     std::array<counter, drop_reasons> drops;
     std::array<counter, max_members> member_packets; // by member_id: received from, taken by
 };
@@ -55,6 +60,28 @@ struct queue_counters {
 using cell = epoch::snapshot_cell<snapshot>;
 
 inline constexpr std::size_t stash_size = 1024;
+
+/// As much of a LACP or Marker frame as control gets to see.
+inline constexpr std::size_t longest_slow_frame = 252;
+
+/// A LACP or Marker frame on its way to control.
+struct slow_slot {
+    member_id id;
+    std::uint16_t length; // valid bytes
+    std::array<std::uint8_t, longest_slow_frame> bytes;
+};
+inline constexpr std::size_t slow_ring_size = 64;
+/// Slots that one member may fill before control has emptied the ring: a flood on one link leaves
+/// room for the others.
+inline constexpr std::uint8_t slow_frames_per_member = 8;
+
+/// A frame of control's on its way to a member, through somebody else's burst.
+struct handed_frame {
+    rte_mbuf* frame;
+    port_id port;
+    member_id id;
+};
+inline constexpr std::size_t handed_ring_size = 16;
 
 struct alignas(cache_line) tx_queue {
     /// `kind`: the process's choice, as the publisher's.
@@ -67,6 +94,10 @@ struct alignas(cache_line) tx_queue {
     std::uint16_t queue_id = 0;
     port_id lagg_port = no_port;
     queue_counters stats;
+
+    /// What control wants sent while it cannot have the queue itself.  The next burst sends it
+    /// first.
+    spsc_ring<handed_frame, handed_ring_size> handed;
 };
 
 struct alignas(cache_line) rx_queue {
@@ -78,13 +109,24 @@ struct alignas(cache_line) rx_queue {
     std::uint32_t next_member = 0; // index into polled, where the next burst begins
     std::uint16_t queue_id = 0;
     port_id lagg_port = no_port;
+    /// Bursts that were begun, also those that found the cell borrowed: single writer, the lcore,
+    /// always.
+    counter polls;
     queue_counters stats;
 
-    /// Frames that were received for this queue while its lcore was not looking: by the worker from
-    /// a leaving member.  The next burst delivers them first.
+    /// Frames that were received for this queue while its lcore was not looking: from a leaving
+    /// member, or by control while the application does not poll.  Control alone fills it; the next
+    /// burst delivers them first.
     spsc_ring<rte_mbuf*, stash_size> stash;
     std::array<counter, drop_reasons>
-        stash_dropped; // what did not get there; single writer: the worker
+        stash_dropped; // what did not get there; single writer: control
+
+    /// LACP and Marker frames for control.
+    spsc_ring<slow_slot, slow_ring_size> slow;
+    std::array<std::uint8_t, max_members> slow_pushed{}; // by member_id, since `slow` was empty
+
+    /// Where its buffers come from; plain: set before the queue is in service.
+    rte_mempool const* pool = nullptr;
 };
 
 /// True on a thread while a member's rx/tx callbacks may run inside our burst: synchronous calls
@@ -95,6 +137,23 @@ extern thread_local bool inside_burst;
 // The burst functions of a port, for its whole life (ethdev copies the pointers at start).
 std::uint16_t lagg_rx_burst(void* queue, rte_mbuf** frames, std::uint16_t count) noexcept;
 std::uint16_t lagg_tx_burst(void* queue, rte_mbuf** frames, std::uint16_t count) noexcept;
+/// What a member gave: frames [0, kept) go up, the rest was taken out.
+struct received {
+    std::uint16_t got;
+    std::uint16_t kept;
+};
+/// Asks one member for at most `count` frames, as a burst does, which this is not: for control,
+/// when it has borrowed the queue.
+received receive_from(rx_queue& q, snapshot const& s, polled_member const& m, rte_mbuf** frames,
+                      std::uint16_t count) noexcept;
+
+// lagg_slow_burst.cpp: out of line, for they free mbufs.
+/// Frames [0, count) are LACP or Marker frames from `from`: to control's ring, as long as there is
+/// room, and freed.
+void slow_take(rx_queue& q, member_id from, rte_mbuf** frames, std::size_t count) noexcept;
+/// Sends what control has handed over; what cannot be sent on `s` is freed and counted.
+void slow_send_handed(tx_queue& q, snapshot const& s) noexcept;
+
 /// Driver-neutral checks of offload requests; returns how many leading frames are sound, rte_errno
 /// for the next.
 std::uint16_t lagg_tx_prepare(void* queue, rte_mbuf** frames, std::uint16_t count) noexcept;

@@ -8,6 +8,8 @@
 #include "lagg/datapath/collector.h"
 
 #include <cstddef>
+#include <iterator>
+#include <utility>
 
 namespace lagg::pmd {
 
@@ -28,10 +30,39 @@ namespace {
     q.stats.drops[static_cast<std::size_t>(why)].add(count);
 }
 
+/// Gives LACP and Marker frames to control, both kinds in their order; returns how many others are
+/// left.
+std::uint16_t take_slow(rx_queue& q, member_id from, rte_mbuf** frames,
+                        std::uint16_t count) noexcept {
+    for (std::uint16_t i = 0; i < count; ++i) {
+        rte_prefetch0(first_byte(*frames[i]));
+    }
+    rte_mbuf* slow[32];
+    std::size_t found = 0;
+    std::uint16_t others = 0;
+    for (std::uint16_t i = 0; i < count; ++i) {
+        if (!is_slow(*frames[i])) [[likely]] {
+            frames[others++] = frames[i];
+            continue;
+        }
+        slow[found++] = frames[i];
+        if (found == std::size(slow)) {
+            slow_take(q, from, slow, std::exchange(found, 0));
+        }
+    }
+    if (found > 0) {
+        slow_take(q, from, slow, found);
+    }
+    return others;
+}
+
 /// Frames [0, count) came from `m`; returns n: [0, n) go up, the rest was freed.
 std::uint16_t collect(rx_queue& q, snapshot const& s, polled_member const& m, rte_mbuf** frames,
                       std::uint16_t count) noexcept {
     q.stats.member_packets[m.id].add(count);
+    if (s.take_slow) { // before it is asked whether they collect: LACP decides that by these
+        count = take_slow(q, m.id, frames, count);
+    }
     if (!m.collecting) {
         slow_discard(q, drop_reason::rx_not_collecting, frames, count);
         return 0;
@@ -60,10 +91,22 @@ std::uint16_t take_stashed(rx_queue& q, rte_mbuf** frames, std::uint16_t count) 
     return n;
 }
 
+received ask(rx_queue& q, snapshot const& s, polled_member const& m, rte_mbuf** frames,
+             std::uint16_t count) noexcept {
+    std::uint16_t const got = receive(m.port, q.queue_id, frames, count);
+    return {got, got == 0 ? got : collect(q, s, m, frames, got)};
+}
+
 } // namespace
+
+received receive_from(rx_queue& q, snapshot const& s, polled_member const& m, rte_mbuf** frames,
+                      std::uint16_t count) noexcept {
+    return ask(q, s, m, frames, count);
+}
 
 std::uint16_t lagg_rx_burst(void* queue, rte_mbuf** frames, std::uint16_t count) noexcept {
     auto& q = *static_cast<rx_queue*>(queue);
+    q.polls.add(1);
     epoch::pin_guard const view(q.view);
     if (!view || view->run != run_state::running) [[unlikely]] {
         return 0;
@@ -76,10 +119,7 @@ std::uint16_t lagg_rx_burst(void* queue, rte_mbuf** frames, std::uint16_t count)
         do {
             polled_member const& m = members[round.member()];
             auto const room = static_cast<std::uint16_t>(count - n);
-            std::uint16_t const got = receive(m.port, q.queue_id, frames + n, room);
-            if (got > 0) {
-                n = static_cast<std::uint16_t>(n + collect(q, s, m, frames + n, got));
-            }
+            n = static_cast<std::uint16_t>(n + ask(q, s, m, frames + n, room).kept);
         } while (n < count && round.advance());
         q.next_member = round.next_first(n == count);
     }

@@ -57,6 +57,7 @@ struct port_settings {
 
     std::uint16_t mtu = RTE_ETHER_MTU;
     bool promiscuous = false;
+    bool slow_frames = false; // members hear the Slow Protocols' group address
     bool allmulticast = false;
     net::mac_address mac;
     std::vector<net::mac_address> more_macs;

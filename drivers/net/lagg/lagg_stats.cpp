@@ -29,10 +29,13 @@ struct drop_name {
 constexpr std::array rx_drops{
     drop_name{drop_reason::rx_not_collecting, "rx_dropped_not_collecting"},
     drop_name{drop_reason::rx_foreign_unicast, "rx_dropped_foreign_unicast"},
-    drop_name{drop_reason::drain_no_room, "rx_dropped_drain_no_room"}};
+    drop_name{drop_reason::rx_slow_no_room, "rx_dropped_slow_no_room"},
+    drop_name{drop_reason::drain_no_room, "rx_dropped_drain_no_room"},
+    drop_name{drop_reason::stash_full, "rx_dropped_stash_full"}};
 constexpr std::array tx_drops{
     drop_name{drop_reason::tx_copy_refused, "tx_dropped_copy_refused"},
-    drop_name{drop_reason::tx_copy_no_memory, "tx_dropped_copy_no_memory"}};
+    drop_name{drop_reason::tx_copy_no_memory, "tx_dropped_copy_no_memory"},
+    drop_name{drop_reason::tx_control_frame, "tx_dropped_control_frame"}};
 
 static_assert(rx_drops.size() + tx_drops.size() == drop_reasons, "every reason has a name");
 
@@ -49,6 +52,44 @@ constexpr std::array member_fields{member_field{&port_totals::ipackets, "rx_pack
                                    member_field{&port_totals::ierrors, "rx_errors"},
                                    member_field{&port_totals::oerrors, "tx_errors"}};
 
+struct lacp_field {
+    std::uint64_t lacp::port_counters::*value;
+    char const* name;
+};
+
+constexpr std::array lacp_fields{
+    lacp_field{&lacp::port_counters::lacpdus_rx, "lacpdus_rx"},
+    lacp_field{&lacp::port_counters::lacpdus_tx, "lacpdus_tx"},
+    lacp_field{&lacp::port_counters::marker_pdus_rx, "marker_pdus_rx"},
+    lacp_field{&lacp::port_counters::marker_pdus_tx, "marker_pdus_tx"},
+    lacp_field{&lacp::port_counters::marker_response_pdus_rx, "marker_response_pdus_rx"},
+    lacp_field{&lacp::port_counters::marker_response_pdus_tx, "marker_response_pdus_tx"},
+    lacp_field{&lacp::port_counters::unknown_rx, "unknown_rx"},
+    lacp_field{&lacp::port_counters::illegal_rx, "illegal_rx"},
+    lacp_field{&lacp::port_counters::rate_limited_rx, "rate_limited_rx"},
+    lacp_field{&lacp::port_counters::actor_churn_count, "actor_churn_count"},
+    lacp_field{&lacp::port_counters::partner_churn_count, "partner_churn_count"},
+    lacp_field{&lacp::port_counters::actor_sync_transitions, "actor_sync_transitions"},
+    lacp_field{&lacp::port_counters::partner_sync_transitions, "partner_sync_transitions"},
+    lacp_field{&lacp::port_counters::actor_changes, "actor_changes"},
+    lacp_field{&lacp::port_counters::partner_changes, "partner_changes"},
+    lacp_field{&lacp::port_counters::flaps, "flaps"}};
+static_assert(sizeof(lacp::port_counters) == lacp_fields.size() * sizeof(std::uint64_t),
+              "every counter has a name");
+
+struct control_field {
+    counter control_counters::*value;
+    char const* name;
+};
+
+constexpr std::array control_fields{
+    control_field{&control_counters::sent_own_queue, "control_sent_own_queue"},
+    control_field{&control_counters::sent_borrowed, "control_sent_borrowed"},
+    control_field{&control_counters::handed_over, "control_handed_over"},
+    control_field{&control_counters::not_sent, "control_not_sent"},
+    control_field{&control_counters::polls, "control_polls"},
+    control_field{&control_counters::stashed, "control_stashed"}};
+
 constexpr std::size_t index(drop_reason why) {
     return static_cast<std::size_t>(why);
 }
@@ -58,6 +99,7 @@ queue_totals totals_of(queue_counters const& c) noexcept {
     t.packets = c.packets.get();
     t.given_back = c.given_back.get();
     t.bursts_without_member = c.bursts_without_member.get();
+    t.slow_taken = c.slow_taken.get();
     for (std::size_t i = 0; i < drop_reasons; ++i) {
         t.drops[i] = c.drops[i].get();
     }
@@ -98,6 +140,7 @@ void queue_totals::add(queue_totals const& other) noexcept {
     packets += other.packets;
     given_back += other.given_back;
     bursts_without_member += other.bursts_without_member;
+    slow_taken += other.slow_taken;
     for (std::size_t i = 0; i < drops.size(); ++i) {
         drops[i] += other.drops[i];
     }
@@ -288,6 +331,59 @@ void statistics::leave(member_id id, bool vanished) {
     r->id = no_member;
 }
 
+statistics::lacp_record& statistics::lacp_record_for(std::string_view name) {
+    auto at = std::find_if(lacp_records_.begin(), lacp_records_.end(),
+                           [&](lacp_record const& l) { return l.name == name; });
+    if (at != lacp_records_.end()) {
+        return *at;
+    }
+    if (lacp_records_.size() >= max_records) {
+        at = std::find_if(lacp_records_.begin(), lacp_records_.end(),
+                          [](lacp_record const& l) { return !l.present; });
+        if (at != lacp_records_.end()) {
+            lacp_records_.erase(at);
+        }
+    }
+    lacp_records_.emplace_back();
+    lacp_records_.back().name = name;
+    return lacp_records_.back();
+}
+
+void statistics::count_lacp(std::span<lacp_count const> ports) {
+    std::lock_guard const hold(lacp_mutex_);
+    for (lacp_record& l : lacp_records_) {
+        bool const named = std::any_of(ports.begin(), ports.end(),
+                                       [&](lacp_count const& c) { return c.name == l.name; });
+        if (!named) {
+            l.present = false;
+            l.last = {};
+        }
+    }
+    for (lacp_count const& c : ports) {
+        lacp_record& l = lacp_record_for(c.name);
+        for (auto const& f : lacp_fields) {
+            // Lower than before: a port that left LACP and came back between two looks.
+            auto const then = l.last.*f.value;
+            auto const counted = c.counters.*f.value;
+            l.total.*f.value += counted >= then ? counted - then : counted;
+        }
+        l.last = c.counters;
+        l.present = true;
+    }
+}
+
+/// A member on which LACP never ran has its zeros: names keep their place.
+void statistics::show_lacp(std::string const& name, std::vector<named_value>& out) {
+    std::lock_guard const hold(lacp_mutex_);
+    auto const at = std::find_if(lacp_records_.begin(), lacp_records_.end(),
+                                 [&](lacp_record const& l) { return l.name == name; });
+    for (auto const& f : lacp_fields) {
+        out.emplace_back(
+            "member_" + name + "_lacp_" + f.name,
+            at == lacp_records_.end() ? 0 : since((*at).total.*f.value, (*at).zero.*f.value));
+    }
+}
+
 port_totals statistics::grand_total(queue_totals const& rx, queue_totals const& tx) const {
     port_totals all = forgotten_;
     for (record const& r : records_) {
@@ -297,7 +393,8 @@ port_totals statistics::grand_total(queue_totals const& rx, queue_totals const& 
     }
     all.ipackets = rx.packets;
     all.opackets = tx.packets;
-    all.imissed += rx.drops[index(drop_reason::drain_no_room)];
+    all.imissed +=
+        rx.drops[index(drop_reason::drain_no_room)] + rx.drops[index(drop_reason::stash_full)];
     return all;
 }
 
@@ -339,11 +436,17 @@ std::vector<statistics::named_value> statistics::extended(gauges const& now) {
     out.emplace_back("tx_given_back", since(tx.given_back, tx_zero.given_back));
     out.emplace_back("tx_bursts_without_member",
                      since(tx.bursts_without_member, tx_zero.bursts_without_member));
+    out.emplace_back("rx_slow_taken", since(rx.slow_taken, rx_zero.slow_taken));
+    for (std::size_t i = 0; i < control_fields.size(); ++i) {
+        out.emplace_back(control_fields[i].name,
+                         since((control_.*control_fields[i].value).get(), control_zero_[i]));
+    }
     for (record const& r : records_) {
         for (auto const& f : member_fields) {
             out.emplace_back("member_" + r.name + "_" + f.name,
                              since(r.total.*f.value, r.zero.*f.value));
         }
+        show_lacp(r.name, out);
     }
     return out;
 }
@@ -355,6 +458,16 @@ void statistics::reset() {
     zero_ = grand_total(rx, tx);
     for (record& r : records_) {
         r.zero = r.total;
+    }
+    static_assert(control_fields.size() == std::tuple_size_v<decltype(control_zero_)>);
+    for (std::size_t i = 0; i < control_fields.size(); ++i) {
+        control_zero_[i] = (control_.*control_fields[i].value).get();
+    }
+    {
+        std::lock_guard const hold_lacp(lacp_mutex_);
+        for (lacp_record& l : lacp_records_) {
+            l.zero = l.total;
+        }
     }
     std::lock_guard const hold_queues(queues_mutex_);
     auto const set_zero = [](direction& d, queue_totals const& now) {

@@ -4,6 +4,7 @@
 // and control must never wait for that.
 #pragma once
 
+#include "lacp/system.h"
 #include "lagg/types.h"
 #include "lagg_compat.h"
 #include "lagg_queue.h"
@@ -16,7 +17,9 @@
 #include <deque>
 #include <map>
 #include <mutex>
+#include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -39,14 +42,27 @@ struct queue_totals {
     std::uint64_t packets = 0;
     std::uint64_t given_back = 0;
     std::uint64_t bursts_without_member = 0;
+    std::uint64_t slow_taken = 0;
     std::array<std::uint64_t, drop_reasons> drops{};
     std::array<std::uint64_t, max_members> member_packets{};
 
     void add(queue_totals const& other) noexcept;
 };
 
+/// What control does with frames of its own: single writer, control.
+struct control_counters {
+    counter sent_own_queue; // by the tx queue that a member has for control
+    counter sent_borrowed;  // by a queue of the application's that was idle
+    counter handed_over;    // through the next burst on a queue that was not
+    counter not_sent;       // no member took it, no room, no memory
+    counter polls;          // of an rx queue for an application that does not
+    counter stashed;        // frames left for the application's next burst
+};
+
 class statistics {
 public:
+    control_counters& control() noexcept { return control_; }
+
     // -- queues; short, never asks a device
     // --------------------------------------------------------
     /// Counted from here on.  The queue outlives its retire().
@@ -85,6 +101,16 @@ public:
         return 0;
     }
 
+    // -- LACP; control, short
+    // ------------------------------------------------------------------------
+    struct lacp_count {
+        std::string_view name; // the member's
+        lacp::port_counters counters;
+    };
+    /// What LACP counts on each of its ports at present, all of them.  A port that is missing has
+    /// left LACP: when it is named again, its counters have begun anew.
+    void count_lacp(std::span<lacp_count const> ports);
+
     // -- readers; any thread
     // -----------------------------------------------------------------------
     /// Totals since the last reset().
@@ -118,6 +144,14 @@ private:
         std::uint64_t tx_base = 0;
         port_totals zero; // subtracted from what is shown
     };
+    /// LACP's counters of one member, under its name, over all the times that it ran there.
+    struct lacp_record {
+        std::string name;
+        bool present = false; // named by the last count_lacp()
+        lacp::port_counters last;
+        lacp::port_counters total;
+        lacp::port_counters zero; // subtracted from what is shown
+    };
     struct direction {
         std::map<queue_counters const*, std::pair<std::uint16_t, rx_queue const*>> live;
         std::map<std::uint16_t, queue_totals> retired; // by queue id
@@ -134,15 +168,23 @@ private:
     port_totals grand_total(queue_totals const& rx, queue_totals const& tx) const;
     record& record_for(std::string const& name);
     record* joined(member_id id);
+    lacp_record& lacp_record_for(std::string_view name);
+    void show_lacp(std::string const& name, std::vector<named_value>& out);
+
+    control_counters control_;
 
     std::mutex queues_mutex_; // guards rx_, tx_; held for loads and sums only
     direction rx_;
     direction tx_;
 
-    std::mutex records_mutex_;   // guards records_, forgotten_, zero_; held while devices are asked
+    std::mutex records_mutex_;   // guards what follows; held while devices are asked
     std::deque<record> records_; // in the order of first joining
     port_totals forgotten_;      // of records that made room for others
     port_totals zero_;
+    std::array<std::uint64_t, 6> control_zero_{}; // what control_ showed at the last reset
+
+    std::mutex lacp_mutex_; // guards lacp_records_; taken last, held for sums only
+    std::vector<lacp_record> lacp_records_;
 
     std::mutex ports_mutex_; // guards ports_; the last of the three to be taken
     std::vector<std::pair<member_id, port_id>> ports_;

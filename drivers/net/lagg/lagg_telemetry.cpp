@@ -1,15 +1,17 @@
-// /lagg/list and /lagg/info,<port> for dpdk-telemetry.py.  Reads published state only: a change in
-// progress delays no answer, and an answer no change.
+// /lagg/list, /lagg/info,<port> and /lagg/lacp,<port> for dpdk-telemetry.py.  Reads published state
+// only: a change in progress delays no answer, and an answer no change.
 #include "lagg_device.h"
 #include "lagg_ops.h"
 
 #include <rte_telemetry.h>
 
+#include <array>
 #include <cerrno>
 #include <charconv>
 #include <cstring>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -125,6 +127,107 @@ void fill(rte_tel_data* d, published_state const& state) {
     }
 }
 
+struct state_bit {
+    std::uint8_t bit;
+    char const* name;
+};
+
+constexpr std::array state_bits{state_bit{lacp::state::activity, "activity"},
+                                state_bit{lacp::state::short_timeout, "timeout"},
+                                state_bit{lacp::state::aggregation, "aggregation"},
+                                state_bit{lacp::state::synchronization, "synchronization"},
+                                state_bit{lacp::state::collecting, "collecting"},
+                                state_bit{lacp::state::distributing, "distributing"},
+                                state_bit{lacp::state::defaulted, "defaulted"},
+                                state_bit{lacp::state::expired, "expired"}};
+
+/// The names of the bits that are set, in the order of the standard, between blanks.
+std::string state_text(std::uint8_t state) {
+    std::string text;
+    for (auto const& b : state_bits) {
+        if ((state & b.bit) != 0) {
+            text.append(text.empty() ? "" : " ").append(b.name);
+        }
+    }
+    return text;
+}
+
+void add_end(rte_tel_data* d, std::string const& whose, lacp::parameters const& p) {
+    add(d, (whose + "_system").c_str(), net::to_string(p.system.address));
+    add(d, (whose + "_system_priority").c_str(), p.system.priority);
+    add(d, (whose + "_key").c_str(), p.key);
+    add(d, (whose + "_port").c_str(), p.port.number);
+    add(d, (whose + "_port_priority").c_str(), p.port.priority);
+    add(d, (whose + "_state").c_str(), state_text(p.state));
+}
+
+/// By the names of the standard's managed objects (7.3.3, 7.3.4) without aAggPortStats and
+/// aAggPortDebug; the last two are ours.
+void add_counters(rte_tel_data* d, lacp::port_counters const& c) {
+    add(d, "LACPDUsRx", c.lacpdus_rx);
+    add(d, "MarkerPDUsRx", c.marker_pdus_rx);
+    add(d, "MarkerResponsePDUsRx", c.marker_response_pdus_rx);
+    add(d, "UnknownRx", c.unknown_rx);
+    add(d, "IllegalRx", c.illegal_rx);
+    add(d, "LACPDUsTx", c.lacpdus_tx);
+    add(d, "MarkerPDUsTx", c.marker_pdus_tx);
+    add(d, "MarkerResponsePDUsTx", c.marker_response_pdus_tx);
+    add(d, "ActorChurnCount", c.actor_churn_count);
+    add(d, "PartnerChurnCount", c.partner_churn_count);
+    add(d, "ActorSyncTransitionCount", c.actor_sync_transitions);
+    add(d, "PartnerSyncTransitionCount", c.partner_sync_transitions);
+    add(d, "ActorChangeCount", c.actor_changes);
+    add(d, "PartnerChangeCount", c.partner_changes);
+    add(d, "flaps", c.flaps);
+    add(d, "rate_limited_rx", c.rate_limited_rx);
+}
+
+owned_data lacp_dict(published_state::lacp_port const& p, char const* name) {
+    auto d = new_dict();
+    if (d == nullptr) {
+        return d;
+    }
+    auto const& r = p.report;
+    add(d.get(), "name", name);
+    add(d.get(), "port", p.port);
+    add_end(d.get(), "actor", r.actor);
+    add_end(d.get(), "partner", r.partner);
+    add(d.get(), "receive", to_string(r.receive));
+    add(d.get(), "periodic", to_string(r.periodic));
+    add(d.get(), "mux", to_string(r.mux));
+    add(d.get(), "actor_churn", to_string(r.actor_churn));
+    add(d.get(), "partner_churn", to_string(r.partner_churn));
+    add(d.get(), "selection", to_string(r.selection));
+    add(d.get(), "aggregator", r.aggregator);
+    add(d.get(), "in_use", r.in_use ? 1U : 0U);
+    add(d.get(), "individual", r.individual ? 1U : 0U);
+    add(d.get(), "fallback", r.fallback ? 1U : 0U);
+    add(d.get(), "looped", r.looped ? 1U : 0U);
+    add(d.get(), "suppressed", r.suppressed ? 1U : 0U);
+    add(d.get(), "draining", r.draining ? 1U : 0U);
+    add(d.get(), "penalty", r.penalty);
+    add_counters(d.get(), r.counters);
+    return d;
+}
+
+/// `wanted`: that member only.
+void fill_lacp(rte_tel_data* d, published_state const& state, std::optional<std::uint16_t> wanted) {
+    auto const& s = state.status;
+    add(d, "policy", to_string(static_cast<lagg::policy>(s.policy)));
+    add(d, "nb_ports", state.lacp_ports.size());
+    for (std::size_t i = 0; i < s.nb_members; ++i) {
+        auto const& m = s.members[i];
+        for (auto const& p : state.lacp_ports) {
+            if (p.port != m.port || (wanted && *wanted != p.port)) {
+                continue;
+            }
+            if (auto inner = lacp_dict(p, m.name); inner != nullptr) {
+                add(d, ("member_" + std::to_string(i)).c_str(), std::move(inner));
+            }
+        }
+    }
+}
+
 /// A callback's exceptions end here: telemetry is C.
 template<class F>
 int guarded(F&& f) noexcept {
@@ -147,20 +250,55 @@ int list(char const*, char const*, rte_tel_data* d) {
     });
 }
 
+/// The number at the beginning of `text`, which is cut off; nullopt: there is none.
+std::optional<std::uint16_t> take_port(std::string_view& text) {
+    std::uint16_t port = 0;
+    auto const [end, error] = std::from_chars(text.data(), text.data() + text.size(), port);
+    if (error != std::errc{}) {
+        return std::nullopt;
+    }
+    text.remove_prefix(static_cast<std::size_t>(end - text.data()));
+    return port;
+}
+
 int info(char const*, char const* params, rte_tel_data* d) {
     return guarded([params, d] {
-        std::string_view const text = params == nullptr ? "" : params;
-        std::uint16_t port = 0;
-        auto const [end, error] = std::from_chars(text.data(), text.data() + text.size(), port);
-        if (error != std::errc{} || end != text.data() + text.size()) {
+        std::string_view text = params == nullptr ? "" : params;
+        auto const port = take_port(text);
+        if (!port || !text.empty()) {
             return -EINVAL;
         }
-        auto const state = device::published_of(port);
+        auto const state = device::published_of(*port);
         if (state == nullptr) {
             return -ENODEV;
         }
         rte_tel_data_start_dict(d);
         fill(d, *state);
+        return 0;
+    });
+}
+
+int lacp_info(char const*, char const* params, rte_tel_data* d) {
+    return guarded([params, d] {
+        std::string_view text = params == nullptr ? "" : params;
+        auto const port = take_port(text);
+        std::optional<std::uint16_t> member;
+        if (port && text.starts_with(',')) {
+            text.remove_prefix(1);
+            member = take_port(text);
+            if (!member) {
+                return -EINVAL;
+            }
+        }
+        if (!port || !text.empty()) {
+            return -EINVAL;
+        }
+        auto const state = device::published_of(*port);
+        if (state == nullptr) {
+            return -ENODEV;
+        }
+        rte_tel_data_start_dict(d);
+        fill_lacp(d, *state, member);
         return 0;
     });
 }
@@ -174,6 +312,9 @@ void register_telemetry() {
                                    "Ports of lagg devices. Takes no parameters");
         rte_telemetry_register_cmd("/lagg/info", info,
                                    "State of a lagg port and its members. Parameters: int port_id");
+        rte_telemetry_register_cmd("/lagg/lacp", lacp_info,
+                                   "LACP of a lagg port, all members or one. Parameters: int "
+                                   "port_id, int member_port_id (optional)");
     });
 }
 

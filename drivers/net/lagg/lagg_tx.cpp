@@ -2,12 +2,12 @@
 // member refuses goes back to the caller; nothing is dropped here but copies in to_all, and those
 // are counted. Burst side: knows neither lagg/control nor lacp.
 #include "lagg_burst.h"
-#include "lagg_mbuf.h"
+#include "lagg_by_flow.h"
 #include "lagg_queue.h"
 
 #include "lagg/datapath/distributor.h"
+#include "lagg/datapath/grouped_frames.h"
 #include "lagg/datapath/transmit_plan.h"
-#include "net/flow_hash.h"
 
 #include <rte_errno.h>
 
@@ -37,7 +37,10 @@ namespace {
 [[gnu::noinline]] void slow_share(rte_mbuf* const* frames, std::size_t count,
                                   std::int16_t references) noexcept {
     for (std::size_t i = 0; i < count; ++i) {
-        for (rte_mbuf* segment = frames[i]; segment != nullptr; segment = segment->next) {
+        rte_mbuf* segment = frames[i];
+        rte_mbuf_refcnt_update(segment, references);
+        for (auto left = segment->nb_segs; left > 1; --left) { // `next` is on another line
+            segment = segment->next;
             rte_mbuf_refcnt_update(segment, references);
         }
     }
@@ -82,8 +85,9 @@ std::uint16_t prepare(snapshot const& s, tx_queue const& q, distributing_member 
 }
 
 /// Returns n: frames [0, n) are the member's.
-std::uint16_t give(snapshot const& s, tx_queue& q, distributing_member const& m, rte_mbuf** frames,
-                   std::uint16_t count) noexcept {
+[[gnu::always_inline]] inline std::uint16_t give(snapshot const& s, tx_queue& q,
+                                                 distributing_member const& m, rte_mbuf** frames,
+                                                 std::uint16_t count) noexcept {
     std::uint16_t const sound = prepare(s, q, m, frames, count);
     std::uint16_t const taken = send(m.port, q.queue_id, frames, sound);
     q.stats.member_packets[m.id].add(taken);
@@ -93,108 +97,172 @@ std::uint16_t give(snapshot const& s, tx_queue& q, distributing_member const& m,
 // --- to one of several
 // ----------------------------------------------------------------------------
 
-/// Sends a burst chunk by chunk as `deal` plans it, one member burst per member and chunk.
+using frame_groups = grouped_frames<rte_mbuf*>;
+
+/// Member `m` has taken the first `taken` frames of its group only: puts the others back to where
+/// they were in the chunk of `count` frames.  Returns which they are.
+template<class Grouping>
+[[gnu::noinline, gnu::cold]] frame_set
+put_refused_back(Grouping& by, frame_groups& groups, std::size_t m, std::size_t taken,
+                 rte_mbuf** chunk, std::size_t count) noexcept {
+    by.name(count, groups);
+    frame_set const refused = refused_of(groups, m, taken, count);
+    put_back(chunk, refused, groups.frame.data() + groups.first[m] + taken);
+    return refused;
+}
+
+/// Sends a burst chunk by chunk as `by` groups it, one member burst per member and chunk.
 /// A member that refused gets nothing more of this burst: a later frame of a flow must not pass an
 /// earlier one that the caller will try again.
-template<class Deal>
-std::uint16_t send_planned(tx_queue& q, snapshot const& s, rte_mbuf** frames, std::uint16_t count,
-                           Deal deal) noexcept {
+/// by.group(chunk, size, groups): fills all but groups.member, returns the frames that nobody may
+/// have now;  by.name(size, groups): that, when a member
+/// has refused frames of the chunk that was grouped last.
+template<class Grouping>
+[[gnu::always_inline]] inline std::uint16_t send_groups(tx_queue& q, snapshot const& s,
+                                                        rte_mbuf** frames, std::uint16_t count,
+                                                        Grouping by) noexcept {
     distributing_member const* const members = s.distributing.begin();
-    auto const member_count = static_cast<std::uint8_t>(s.distributing.size());
+    std::size_t const member_count = s.distributing.size();
     std::uint32_t refusing = 0; // bit m: member m
     static_assert(max_members <= 32);
     leftovers<rte_mbuf*> left(frames);
+    frame_groups groups;
 
     for (std::size_t at = 0; at < count; at += chunk_size) {
         rte_mbuf** const chunk = frames + at;
         std::size_t const n = std::min(chunk_size, count - at);
-        transmit_plan plan;
-        deal(chunk, n, plan);
-
-        frame_set refused = 0;
-        for (std::uint8_t m = 0; m < member_count; ++m) {
-            frame_set const share = plan.frames_of(m, n);
-            if (share == 0) {
+        frame_set refused = by.group(chunk, n, groups);
+        for (std::size_t m = 0; m < member_count; ++m) {
+            std::uint16_t const size = groups.size[m];
+            if (size == 0) {
                 continue;
             }
-            if ((refusing >> m & 1U) != 0) [[unlikely]] {
-                refused |= share;
-                continue;
-            }
-            rte_mbuf* group[chunk_size];
-            auto const size = static_cast<std::uint16_t>(gather(chunk, share, group));
-            std::uint16_t const taken = give(s, q, members[m], group, size);
+            rte_mbuf** const share = groups.frame.data() + groups.first[m];
+            bool const refuses = (refusing >> m & 1U) != 0;
+            std::uint16_t const taken = refuses ? 0 : give(s, q, members[m], share, size);
             if (taken < size) [[unlikely]] {
                 refusing |= 1U << m;
-                frame_set const rest = without_first(share, taken);
-                put_back(chunk, rest, group + taken);
-                refused |= rest;
+                refused |= put_refused_back(by, groups, m, taken, chunk, n);
             }
         }
-        left.keep(at, refused);
+        if (refused != 0) [[unlikely]] {
+            left.keep(at, refused);
+        }
     }
     return static_cast<std::uint16_t>(left.finish(count));
 }
 
-std::uint16_t in_turn(tx_queue& q, snapshot const& s, rte_mbuf** frames,
-                      std::uint16_t count) noexcept {
-    auto const members = static_cast<std::uint32_t>(s.distributing.size());
-    return send_planned(q, s, frames, count,
-                        [&](rte_mbuf* const*, std::size_t n, transmit_plan& plan) {
-                            deal_in_turn(q.turn, members, s.stride, n, plan);
-                        });
-}
+/// A frame to each member in turn.
+struct one_each {
+    turn_cursor& turn;
+    std::uint32_t members;
+    turn_cursor before{};
 
-/// hashes[i] of frames[i], by the NIC's hash where the rule wants it and the frame has it.
-/// `count`: at most chunk_size.
-void hash_frames(net::hash_rule const& rule, rte_mbuf* const* frames, std::size_t count,
-                 std::uint32_t* hashes) noexcept {
-    net::frame_view views[chunk_size];
-    if (!rule.use_flowid) {
+    frame_set group(rte_mbuf* const* chunk, std::size_t count, frame_groups& groups) noexcept {
+        before = turn;
+        group_in_turn(turn, members, chunk, count, groups);
+        return 0;
+    }
+    void name(std::size_t count, frame_groups& groups) const noexcept {
+        turn_cursor again = before;
+        deal_in_turn(again, members, 1, count, groups.member.data());
+    }
+};
+
+/// Several frames to each member in turn.
+struct some_each {
+    turn_cursor& turn;
+    std::uint32_t members;
+    std::uint32_t stride;
+
+    frame_set group(rte_mbuf* const* chunk, std::size_t count, frame_groups& groups) noexcept {
+        std::uint8_t member[chunk_size];
+        deal_in_turn(turn, members, stride, count, member);
+        many_groups<rte_mbuf*> fill(groups, members);
         for (std::size_t i = 0; i < count; ++i) {
-            views[i] = view_of(*frames[i]);
-            rte_prefetch0(views[i].data);
+            fill.put(chunk[i], i, member[i]);
         }
-        net::flow_hash_burst(rule, std::span(views, count), hashes);
-        return;
+        return 0;
     }
+    void name(std::size_t /*count*/, frame_groups& /*groups*/) const noexcept {} // put() did
+};
 
-    std::uint8_t parsed[chunk_size]; // which frames the views belong to
-    std::size_t n = 0;
-    for (std::size_t i = 0; i < count; ++i) {
-        rte_mbuf const& frame = *frames[i];
-        if (has_flow_id(frame)) {
-            hashes[i] = net::mix_flowid(frame.hash.rss, rule.seed);
-        } else {
-            views[n] = view_of(frame);
-            parsed[n++] = static_cast<std::uint8_t>(i);
+struct each_its_flows {
+    flow_table table;
+    group_function& fill;
+
+    frame_set group(rte_mbuf* const* chunk, std::size_t count, frame_groups& groups) noexcept {
+        fill(table, chunk, count, groups);
+        return 0;
+    }
+    void name(std::size_t /*count*/, frame_groups& /*groups*/) const noexcept {} // fill() did
+};
+
+struct each_its_flows_unless_held {
+    flow_table table;
+
+    frame_set group(rte_mbuf* const* chunk, std::size_t count, frame_groups& groups) noexcept {
+        std::uint32_t hashes[chunk_size];
+        hash_frames<mbuf_reader>(table.rule, chunk, count, hashes);
+        many_groups<rte_mbuf*> fill(groups, table.members);
+        frame_set held = 0;
+        for (std::size_t i = 0; i < count; ++i) {
+            std::uint8_t const member = table.bucket[hashes[i] % bucket_count];
+            if (member == held_bucket) {
+                groups.member[i] = member;
+                held |= frame_set{1} << i;
+            } else {
+                fill.put(chunk[i], i, member);
+            }
         }
+        return held;
     }
-    std::uint32_t found[chunk_size];
-    net::flow_hash_burst(rule, std::span(views, n), found);
-    for (std::size_t i = 0; i < n; ++i) {
-        hashes[parsed[i]] = found[i];
+    void name(std::size_t /*count*/, frame_groups& /*groups*/) const noexcept {} // group() did
+};
+
+[[gnu::noinline]] std::uint16_t in_turn(tx_queue& q, snapshot const& s, rte_mbuf** frames,
+                                        std::uint16_t count) noexcept {
+    auto const members = static_cast<std::uint32_t>(s.distributing.size());
+    if (s.stride == 1) {
+        return send_groups(q, s, frames, count, one_each{q.turn, members, {}});
     }
+    return send_groups(q, s, frames, count, some_each{q.turn, members, s.stride});
 }
 
-std::uint16_t by_flow(tx_queue& q, snapshot const& s, rte_mbuf** frames,
-                      std::uint16_t count) noexcept {
-    return send_planned(q, s, frames, count,
-                        [&](rte_mbuf* const* chunk, std::size_t n, transmit_plan& plan) {
-                            std::uint32_t hashes[chunk_size];
-                            hash_frames(s.hash, chunk, n, hashes);
-                            deal_by_flow(s, hashes, n, plan);
-                        });
+[[gnu::noinline]] std::uint16_t by_flow(tx_queue& q, snapshot const& s, rte_mbuf** frames,
+                                        std::uint16_t count) noexcept {
+    flow_table const table{s.hash, s.bucket, s.distributing.size()};
+    return send_groups(q, s, frames, count, each_its_flows{table, group_by_flow()});
+}
+
+/// The same; frames of flows that are about to move stay the caller's.
+[[gnu::noinline]] std::uint16_t by_flow_held(tx_queue& q, snapshot const& s, rte_mbuf** frames,
+                                             std::uint16_t count) noexcept {
+    flow_table const table{s.hash, s.bucket, s.distributing.size()};
+    return send_groups(q, s, frames, count, each_its_flows_unless_held{table});
 }
 
 // --- to all
 // ---------------------------------------------------------------------------------------
 
+/// Four at a time, in line: a call of memcpy() costs more than a burst of frames.
+[[gnu::always_inline]] inline void copy_frames(rte_mbuf* const* from, std::size_t count,
+                                               rte_mbuf** to) noexcept {
+    std::size_t i = 0;
+    for (; i + 4 <= count; i += 4) {
+        __builtin_memcpy(to + i, from + i, 4 * sizeof *to);
+        asm volatile(""); // or the compiler makes the loop a call again
+    }
+    for (; i < count; ++i) {
+        to[i] = from[i];
+    }
+}
+
 /// What a member was offered of a chunk, and what it took.
 struct offer {
-    std::uint16_t sendable = 0; // frames [0, sendable) were copied for it, and sound
-    std::uint16_t taken = 0;
-    bool no_memory = false; // the frame after the sendable ones could not be copied
+    std::uint16_t sendable; // frames [0, sendable) were copied for it, and sound
+    std::uint16_t taken;
+    bool no_memory; // the frame after the sendable ones could not be copied
 };
 
 /// Offers deep copies to a member.  Those it refuses are gone: the frames themselves are still
@@ -203,7 +271,7 @@ offer offer_copies(tx_queue& q, snapshot const& s, distributing_member const& m,
                    rte_mbuf* const* frames, std::uint16_t count) noexcept {
     rte_mbuf* copies[chunk_size];
     auto const made = static_cast<std::uint16_t>(slow_copy(frames, count, copies));
-    offer o;
+    offer o{};
     o.sendable = made;
     o.no_memory = made < count;
     o.taken = give(s, q, m, copies, made);
@@ -246,7 +314,7 @@ std::uint16_t chunk_to_all(tx_queue& q, snapshot const& s, rte_mbuf** frames,
             best = std::max(best, offers[m].taken);
         } else {
             // before any of them sends: what prepare writes, it must not write under a NIC's eyes
-            offers[m].sendable = prepare(s, q, members[m], frames, count);
+            offers[m] = {prepare(s, q, members[m], frames, count), 0, false};
         }
     }
 
@@ -256,7 +324,7 @@ std::uint16_t chunk_to_all(tx_queue& q, snapshot const& s, rte_mbuf** frames,
     for (std::size_t m = 0; m < member_count; ++m) {
         if ((sharing >> m & 1U) != 0) {
             rte_mbuf* group[chunk_size]; // a driver may write to the array; others still need it
-            std::copy_n(frames, count, group);
+            copy_frames(frames, count, group);
             offer& o = offers[m];
             o.taken = send(members[m].port, q.queue_id, group, o.sendable);
             q.stats.member_packets[members[m].id].add(o.taken);
@@ -280,8 +348,8 @@ std::uint16_t chunk_to_all(tx_queue& q, snapshot const& s, rte_mbuf** frames,
 
 /// A member that refused is tried again with the next chunk: the copies it missed are dropped, so
 /// nothing that comes later can pass them.  What no member took ends the burst.
-std::uint16_t to_all(tx_queue& q, snapshot const& s, rte_mbuf** frames,
-                     std::uint16_t count) noexcept {
+[[gnu::noinline]] std::uint16_t to_all(tx_queue& q, snapshot const& s, rte_mbuf** frames,
+                                       std::uint16_t count) noexcept {
     std::size_t taken = 0;
     while (taken < count) {
         auto const n = static_cast<std::uint16_t>(std::min(chunk_size, count - taken));
@@ -342,6 +410,9 @@ std::uint16_t lagg_tx_burst(void* queue, rte_mbuf** frames, std::uint16_t count)
         return 0;
     }
     snapshot const& s = *view;
+    if (!q.handed.empty_hint()) [[unlikely]] {
+        slow_send_handed(q, s);
+    }
     std::uint16_t taken = 0;
     switch (s.how) {
     case spread::nobody:
@@ -352,6 +423,7 @@ std::uint16_t lagg_tx_burst(void* queue, rte_mbuf** frames, std::uint16_t count)
     case spread::to_one: taken = give(s, q, *s.distributing.begin(), frames, count); break;
     case spread::in_turn: taken = in_turn(q, s, frames, count); break;
     case spread::by_flow: taken = by_flow(q, s, frames, count); break;
+    case spread::by_flow_held: taken = by_flow_held(q, s, frames, count); break;
     case spread::to_all: taken = to_all(q, s, frames, count); break;
     }
     count_burst(q, taken, count);
@@ -373,11 +445,12 @@ std::uint16_t lagg_tx_prepare(void* /*queue*/, rte_mbuf** frames, std::uint16_t 
 port_id flow_member(snapshot const& s, rte_mbuf const& frame) noexcept {
     switch (s.how) {
     case spread::to_one: return s.distributing[0].port;
-    case spread::by_flow: {
+    case spread::by_flow:
+    case spread::by_flow_held: {
         auto* const one = const_cast<rte_mbuf*>(&frame); // only read
-        std::uint32_t hash = 0;
-        hash_frames(s.hash, &one, 1, &hash);
-        return s.distributing[member_of_flow(s, hash)].port;
+        std::uint32_t const hash = hash_of<mbuf_reader>(s.hash, one);
+        std::uint8_t const member = member_of_flow(s, hash);
+        return member == held_bucket ? no_port : s.distributing[member].port;
     }
     case spread::nobody:
     case spread::in_turn:

@@ -1,0 +1,78 @@
+// Which form of grouping by flow the bursts of this process use.
+#include <cstdint>
+// 22.11's header forgets C++; a first declaration decides.
+extern "C" std::uint16_t rte_vect_get_max_simd_bitwidth(void);
+
+#include "lagg_by_flow.h"
+
+#include "lagg/datapath/by_flow_avx2.h"
+#include "lagg/datapath/by_flow_avx512.h"
+#include "lagg/datapath/by_flow_avx512vl.h"
+
+#include <rte_cpuflags.h>
+#include <rte_vect.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <initializer_list>
+
+namespace lagg::pmd {
+namespace {
+
+bool always() noexcept {
+    return true;
+}
+
+#if defined(__x86_64__)
+
+bool has_all(std::initializer_list<rte_cpu_flag_t> flags) noexcept {
+    return std::all_of(flags.begin(), flags.end(),
+                       [](rte_cpu_flag_t f) { return rte_cpu_get_flag_enabled(f) == 1; });
+}
+
+bool has_avx2() noexcept {
+    return rte_vect_get_max_simd_bitwidth() >= RTE_VECT_SIMD_256 &&
+           has_all({RTE_CPUFLAG_AVX2, RTE_CPUFLAG_BMI1, RTE_CPUFLAG_BMI2, RTE_CPUFLAG_POPCNT});
+}
+
+bool has_avx512vl() noexcept {
+    return has_avx2() &&
+           has_all({RTE_CPUFLAG_AVX512F, RTE_CPUFLAG_AVX512BW, RTE_CPUFLAG_AVX512DQ,
+                    RTE_CPUFLAG_AVX512VL, RTE_CPUFLAG_AVX512VBMI, RTE_CPUFLAG_AVX512VBMI2});
+}
+
+bool has_avx512() noexcept {
+    return rte_vect_get_max_simd_bitwidth() >= RTE_VECT_SIMD_512 && has_avx512vl();
+}
+
+constexpr std::array variants{
+    group_variant{"avx512", avx512::group_by_flow<mbuf_reader>, has_avx512},
+    group_variant{"avx512vl", avx512vl::group_by_flow<mbuf_reader>, has_avx512vl},
+    group_variant{"avx2", avx2::group_by_flow<mbuf_reader>, has_avx2},
+    group_variant{"portable", lagg::group_by_flow<mbuf_reader>, always},
+};
+
+#else
+
+constexpr std::array variants{
+    group_variant{"portable", lagg::group_by_flow<mbuf_reader>, always},
+};
+
+#endif
+
+} // namespace
+
+std::atomic<group_function*> chosen_group{lagg::group_by_flow<mbuf_reader>}; // [group]
+
+std::span<group_variant const> group_variants() noexcept {
+    return variants;
+}
+
+void choose_group_variant() noexcept {
+    auto const best = std::find_if(variants.begin(), variants.end(),
+                                   [](group_variant const& v) { return v.runs_here(); });
+    chosen_group.store(best->group, std::memory_order_relaxed); // [group]
+}
+
+} // namespace lagg::pmd

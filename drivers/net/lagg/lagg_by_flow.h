@@ -1,0 +1,52 @@
+// Frames grouped by the member of their flow, by the widest instructions that this CPU has and EAL
+// was allowed to use.  Burst side: knows neither lagg/control nor lacp.
+#pragma once
+
+#include "lagg_mbuf.h"
+
+#include "lagg/datapath/by_flow.h"
+
+#include <rte_mbuf.h>
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+namespace lagg::pmd {
+
+/// How the data path reads an mbuf.
+struct mbuf_reader {
+    using frame = rte_mbuf*;
+    static std::uint8_t const* data(rte_mbuf const* m) noexcept { return first_byte(*m); }
+    static std::uint32_t length(rte_mbuf const* m) noexcept { return m->data_len; }
+    static bool has_flowid(rte_mbuf const* m) noexcept { return has_flow_id(*m); }
+    static std::uint32_t flowid(rte_mbuf const* m) noexcept { return m->hash.rss; }
+};
+
+using group_function = void(flow_table const&, rte_mbuf* const*, std::size_t,
+                            grouped_frames<rte_mbuf*>&) noexcept;
+
+/// One way to group; all of them give the same groups.
+struct group_variant {
+    char const* name;
+    group_function* group;
+    bool (*runs_here)() noexcept; // on this CPU, within EAL's limit of register width
+};
+
+/// The widest first; the last one runs everywhere.
+std::span<group_variant const> group_variants() noexcept;
+
+/// Chooses for all ports of the process.  Whoever probes one calls it, before its first burst.
+void choose_group_variant() noexcept;
+
+// [group] written by probes, always with the same value; read by every burst, which needs no order:
+// the code was there before the process began
+extern std::atomic<group_function*> chosen_group;
+
+/// The one that was chosen.
+inline group_function& group_by_flow() noexcept {
+    return *chosen_group.load(std::memory_order_relaxed); // [group]
+}
+
+} // namespace lagg::pmd

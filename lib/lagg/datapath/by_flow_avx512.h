@@ -1,0 +1,356 @@
+// Frames grouped by flow with AVX-512 (VBMI, VBMI2): eight frames at a time, buckets looked up in
+// registers, and every member's frames picked out of the chunk at once.
+// Frames that are not plain IPv4, and symmetric rules, go the reference's way one by one.
+#pragma once
+
+#include "lagg/datapath/by_flow.h"
+
+#if defined(__x86_64__)
+
+#include <immintrin.h>
+
+#include <type_traits>
+
+#pragma GCC diagnostic push
+#if defined(__GNUC__) && !defined(__clang__)
+// gcc 12 takes offence at its own intrinsics.
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#endif
+
+namespace lagg::avx512 {
+
+// For functions, because the rest of the program must not presume AVX-512.
+#define LAGG_AVX512                                                                                \
+    [[gnu::target("avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vbmi2,bmi,bmi2,popcnt")]]
+
+inline constexpr std::size_t block = 8;
+
+/// What stands for a frame that is too short to be read like the others: nothing that is plain
+/// IPv4.
+alignas(64) inline constexpr std::uint8_t no_frame[64]{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x81, 0};
+inline constexpr std::uint32_t readable = 38; // Ethernet, IPv4, ports
+
+/// Constants of a burst, each once for every frame of a register.
+struct rule_masks {
+    __m512i l2_bytes, l2_key;
+    __m512i transport_bytes, transport_key;
+};
+
+LAGG_AVX512 inline __m512i all(std::uint64_t word) noexcept {
+    return _mm512_set1_epi64(static_cast<long long>(word));
+}
+
+LAGG_AVX512 inline __m512i four_times(std::uint64_t low, std::uint64_t high) noexcept {
+    return _mm512_broadcast_i32x4(
+        _mm_set_epi64x(static_cast<long long>(high), static_cast<long long>(low)));
+}
+
+LAGG_AVX512 inline rule_masks masks_of(net::hash_rule const& rule) noexcept {
+    net::hash_keys const keys = net::keys_of(rule.seed);
+    std::uint64_t const addresses = rule.l3 ? 0xffff'ffffU : 0;
+    std::uint64_t const protocol = rule.l4 ? 0xff00 : 0;
+    std::uint64_t const ports = rule.l4 ? 0xffff'ffffU : 0;
+    return {four_times(~std::uint64_t{0}, 0xffff'ffffU), four_times(keys.l2.low, keys.l2.high),
+            four_times(addresses << 32 | protocol, ports << 32 | addresses),
+            four_times(keys.transport.low, keys.transport.high)};
+}
+
+LAGG_AVX512 inline __m128i load(std::uint8_t const* bytes) noexcept {
+    return _mm_loadu_si128(reinterpret_cast<__m128i const*>(bytes));
+}
+
+/// 16 bytes from `at` on of every other frame.
+LAGG_AVX512 inline __m512i four(std::uint8_t const* const* data, std::size_t at) noexcept {
+    __m512i words = _mm512_castsi128_si512(load(data[0] + at));
+    words = _mm512_inserti64x2(words, load(data[2] + at), 1);
+    words = _mm512_inserti64x2(words, load(data[4] + at), 2);
+    return _mm512_inserti64x2(words, load(data[6] + at), 3);
+}
+
+/// product_of() of both halves of each frame's lane, not added yet.
+LAGG_AVX512 inline __m512i products(__m512i lane, __m512i bytes, __m512i key) noexcept {
+    __m512i const changed = _mm512_xor_si512(_mm512_and_si512(lane, bytes), key);
+    return _mm512_mul_epu32(changed, _mm512_srli_epi64(changed, 32));
+}
+
+LAGG_AVX512 inline __m512i finish(__m512i sum) noexcept {
+    __m512i const folded = _mm512_xor_si512(sum, _mm512_srli_epi64(sum, 32));
+    __m512i p = _mm512_mul_epu32(_mm512_xor_si512(folded, all(net::finish_xor)),
+                                 _mm512_add_epi32(folded, all(net::finish_add)));
+    p = _mm512_mul_epu32(_mm512_xor_si512(p, _mm512_srli_epi64(p, 32)), all(net::finish_factor));
+    return _mm512_xor_si512(p, _mm512_srli_epi64(p, 32));
+}
+
+/// Which words of two tell that a frame is not plain IPv4.  `middle`: bytes 6 to 21, `end`: bytes
+/// 22 to 37.
+LAGG_AVX512 inline __mmask16 not_plain(__m512i middle, __m512i end) noexcept {
+    // protocol; type 0x0800, version and header length, neither MF nor an offset
+    __m512i const both = _mm512_mask_mov_epi32(middle, 0x1111, end);
+    __m512i const checked = four_times(0xffff'0000'0000'ff00U, 0xff3f'0000'0000'00ffU);
+    __m512i const found = _mm512_and_si512(both, checked);
+    __m512i const tcp = four_times(0x0008'0000'0000'0000U | 6U << 8, 0x45U);
+    __m512i const udp = four_times(0x0008'0000'0000'0000U | 17U << 8, 0x45U);
+    return _mm512_mask_cmpneq_epi32_mask(_mm512_cmpneq_epi32_mask(found, tcp), found, udp);
+}
+
+/// Which words tell that a frame has a tag.  `begin`: the first 16 bytes of four frames.
+LAGG_AVX512 inline __mmask16 tagged(__m512i begin) noexcept {
+    constexpr __mmask16 types = 0x8888; // the last word of each
+    __m512i const type = _mm512_and_si512(begin, _mm512_set1_epi32(0xffff));
+    return static_cast<__mmask16>(
+        _mm512_mask_cmpeq_epi32_mask(types, type, _mm512_set1_epi32(0x0081)) |
+        _mm512_mask_cmpeq_epi32_mask(types, type, _mm512_set1_epi32(0xa888)) |
+        _mm512_mask_cmpeq_epi32_mask(types, type, _mm512_set1_epi32(0x0091)));
+}
+
+/// Puts right the hashes of frames that are not plain IPv4.
+/// `even`, `odd`: four bits each for frames 0, 2, 4, 6 and 1, 3, 5, 7.
+template<class Read>
+LAGG_AVX512 inline __m512i mend(net::hash_rule const& rule, lazy_keys& lazy,
+                                typename Read::frame const* frames, unsigned even, unsigned odd,
+                                __m512i hashes) noexcept {
+    unsigned which = 0;
+    for (unsigned i = 0; i < block / 2; ++i) {
+        which |= static_cast<unsigned>((even >> 4 * i & 0xfU) != 0) << 2 * i;
+        which |= static_cast<unsigned>((odd >> 4 * i & 0xfU) != 0) << (2 * i + 1);
+    }
+    alignas(64) std::uint64_t words[block];
+    _mm512_store_si512(words, hashes);
+    hash_others<Read>(rule, lazy, frames, which, words);
+    return _mm512_load_si512(words);
+}
+
+/// The hashes of eight frames.  L2, Upper: which lanes count.
+template<class Read, bool L2, bool Upper>
+LAGG_AVX512 inline __m512i hash_block(net::hash_rule const& rule, rule_masks const& with,
+                                      lazy_keys& lazy,
+                                      typename Read::frame const* frames) noexcept {
+    std::uint8_t const* data[block];
+    for (std::size_t i = 0; i < block; ++i) {
+        data[i] = Read::length(frames[i]) >= readable ? Read::data(frames[i]) : no_frame;
+    }
+    // even and odd ones: so that unpacking puts all in order
+    __m512i a = _mm512_setzero_si512();
+    __m512i b = _mm512_setzero_si512();
+    __mmask16 even = 0;
+    __mmask16 odd = 0;
+    if constexpr (Upper) {
+        __m512i const end_even = four(data, 22);
+        __m512i const end_odd = four(data + 1, 22);
+        even = not_plain(four(data, 6), end_even);
+        odd = not_plain(four(data + 1, 6), end_odd);
+        a = products(end_even, with.transport_bytes, with.transport_key);
+        b = products(end_odd, with.transport_bytes, with.transport_key);
+    }
+    if constexpr (L2) {
+        __m512i const begin_even = four(data, 0);
+        __m512i const begin_odd = four(data + 1, 0);
+        if constexpr (!Upper) {
+            even = tagged(begin_even);
+            odd = tagged(begin_odd);
+        }
+        a = _mm512_add_epi64(a, products(begin_even, with.l2_bytes, with.l2_key));
+        b = _mm512_add_epi64(b, products(begin_odd, with.l2_bytes, with.l2_key));
+    }
+    __m512i const hashes =
+        finish(_mm512_add_epi64(_mm512_unpacklo_epi64(a, b), _mm512_unpackhi_epi64(a, b)));
+    if ((even | odd) != 0) [[unlikely]] {
+        return mend<Read>(rule, lazy, frames, even, odd, hashes);
+    }
+    return hashes;
+}
+
+/// The hashes of eight frames that the NIC may have hashed.
+template<class Read>
+LAGG_AVX512 inline __m512i flowid_block(net::hash_rule const& rule, __m512i key, lazy_keys& lazy,
+                                        typename Read::frame const* frames) noexcept {
+    alignas(64) std::uint64_t ids[block];
+    unsigned without = 0;
+    for (unsigned i = 0; i < block; ++i) {
+        ids[i] = Read::flowid(frames[i]);
+        without |= static_cast<unsigned>(!Read::has_flowid(frames[i])) << i;
+    }
+    __m512i const changed = _mm512_xor_si512(
+        _mm512_set_epi64(static_cast<long long>(ids[7]), static_cast<long long>(ids[6]),
+                         static_cast<long long>(ids[5]), static_cast<long long>(ids[4]),
+                         static_cast<long long>(ids[3]), static_cast<long long>(ids[2]),
+                         static_cast<long long>(ids[1]), static_cast<long long>(ids[0])),
+        key);
+    __m512i const hashes = finish(_mm512_mul_epu32(changed, _mm512_srli_epi64(changed, 32)));
+    if (without != 0) [[unlikely]] {
+        _mm512_store_si512(ids, hashes);
+        hash_others<Read>(rule, lazy, frames, without, ids);
+        return _mm512_load_si512(ids);
+    }
+    return hashes;
+}
+
+/// `low`: the low eight bits of each frame's hash, a byte each.
+LAGG_AVX512 inline __m512i members_of(std::array<std::uint8_t, bucket_count> const& bucket,
+                                      __m512i low) noexcept {
+    __m512i const near = _mm512_permutex2var_epi8(_mm512_loadu_si512(bucket.data()), low,
+                                                  _mm512_loadu_si512(bucket.data() + 64));
+    __m512i const far = _mm512_permutex2var_epi8(_mm512_loadu_si512(bucket.data() + 128), low,
+                                                 _mm512_loadu_si512(bucket.data() + 192));
+    return _mm512_mask_mov_epi8(near, _mm512_movepi8_mask(low), far);
+}
+
+/// 0, 1, 2... in bytes.
+LAGG_AVX512 inline __m512i count_up() noexcept {
+    alignas(64) static constexpr std::array<std::uint8_t, 64> numbers = [] {
+        std::array<std::uint8_t, 64> n{};
+        for (std::size_t i = 0; i < n.size(); ++i) {
+            n[i] = static_cast<std::uint8_t>(i);
+        }
+        return n;
+    }();
+    return _mm512_load_si512(numbers.data());
+}
+
+/// Eight frames of the chunk by their places, which are in the low bytes of `places`.
+/// `frames`: the chunk in registers, Blocks times eight.
+template<std::size_t Blocks>
+LAGG_AVX512 inline __m512i pick(__m512i const* frames, __m512i places) noexcept {
+    __m512i found = _mm512_permutex2var_epi64(frames[0], places, frames[1]);
+    if constexpr (Blocks > 2) {
+        __m512i const next = _mm512_permutex2var_epi64(frames[2], places, frames[3]);
+        found = _mm512_mask_mov_epi64(found, _mm512_test_epi64_mask(places, all(16)), next);
+    }
+    if constexpr (Blocks > 4) {
+        __m512i const more = pick<4>(frames + 4, places);
+        found = _mm512_mask_mov_epi64(found, _mm512_test_epi64_mask(places, all(32)), more);
+    }
+    return found;
+}
+
+/// groups.frame[i] = frames[places[i]].
+template<std::size_t Blocks, class Frame>
+LAGG_AVX512 inline void sort_frames(Frame const* frames, std::size_t count, __m512i places,
+                                    grouped_frames<Frame>& groups) noexcept {
+    static_assert(sizeof(Frame) == 8 && std::is_trivially_copyable_v<Frame>);
+    __m512i chunk[Blocks];
+    for (std::size_t i = 0; i < Blocks; ++i) {
+        std::size_t const left = count > i * block ? count - i * block : 0;
+        auto const there = static_cast<__mmask8>(left >= block ? 0xffU : (1U << left) - 1);
+        chunk[i] = _mm512_maskz_loadu_epi64(there, frames + i * block);
+    }
+    __m512i which = _mm512_cvtepu8_epi64(_mm_set_epi64x(0, 0x0706'0504'0302'0100));
+    for (std::size_t i = 0; i < count; i += block) {
+        _mm512_storeu_si512(groups.frame.data() + i,
+                            pick<Blocks>(chunk, _mm512_permutexvar_epi8(which, places)));
+        which = _mm512_add_epi8(which, all(block));
+    }
+}
+
+/// `low`: the low eight bits of each frame's hash, a byte each.
+template<class Frame>
+LAGG_AVX512 inline void group_hashed(flow_table const& table, __m512i low, Frame const* frames,
+                                     std::size_t count, grouped_frames<Frame>& groups) noexcept {
+    __m512i const members = members_of(table.bucket, low);
+    frame_set const present = first_frames(count);
+    __m512i const numbers = count_up();
+    __m512i places = _mm512_setzero_si512();
+    __m512i member = _mm512_setzero_si512();
+    std::size_t at = 0;
+    for (std::size_t m = 0; m < table.members; ++m) {
+        frame_set const share = _mm512_mask_cmpeq_epi8_mask(present, members, member);
+        auto const size = static_cast<std::size_t>(std::popcount(share));
+        __m512i const mine = _mm512_maskz_compress_epi8(share, numbers);
+        // the next `size` bytes of `places`; none when all 64 are taken
+        places = _mm512_mask_expand_epi8(
+            places, _bzhi_u64(~frame_set{0}, static_cast<unsigned>(size)) << (at & 63U), mine);
+        groups.first[m] = static_cast<std::uint16_t>(at);
+        groups.size[m] = static_cast<std::uint8_t>(size);
+        at += size;
+        member = _mm512_add_epi8(member, _mm512_set1_epi8(1));
+    }
+    _mm512_storeu_si512(groups.member.data(), members);
+    if (count <= 2 * block) {
+        sort_frames<2>(frames, count, places, groups);
+    } else if (count <= 4 * block) {
+        sort_frames<4>(frames, count, places, groups);
+    } else {
+        sort_frames<8>(frames, count, places, groups);
+    }
+}
+
+/// Hashes block by block and collects the low bytes.  `hash`: eight frames -> eight hashes.
+template<class Frame, class Hash>
+LAGG_AVX512 inline __m512i low_bytes(Frame const* frames, std::size_t count, Hash hash) noexcept {
+    __m512i const first_byte_of_each = all(0x3830'2820'1810'0800);
+    __m512i low = _mm512_setzero_si512();
+    std::size_t i = 0;
+    for (; i + block <= count; i += block) {
+        low = _mm512_mask_permutexvar_epi8(low, frame_set{0xff} << i, first_byte_of_each,
+                                           hash(frames + i));
+    }
+    if (i < count) {
+        Frame rest[block];
+        for (std::size_t k = 0; k < block; ++k) {
+            rest[k] = frames[i + k < count ? i + k : i];
+        }
+        low =
+            _mm512_mask_permutexvar_epi8(low, frame_set{0xff} << i, first_byte_of_each, hash(rest));
+    }
+    return low;
+}
+
+// What to do with a block; classes, because a lambda does not inherit its function's target.
+template<class Read, bool L2, bool Upper>
+struct by_headers {
+    net::hash_rule const& rule;
+    rule_masks const& with;
+    lazy_keys& lazy;
+    LAGG_AVX512 __m512i operator()(typename Read::frame const* frames) const noexcept {
+        return hash_block<Read, L2, Upper>(rule, with, lazy, frames);
+    }
+};
+
+template<class Read>
+struct by_flowid {
+    net::hash_rule const& rule;
+    __m512i key;
+    lazy_keys& lazy;
+    LAGG_AVX512 __m512i operator()(typename Read::frame const* frames) const noexcept {
+        return flowid_block<Read>(rule, key, lazy, frames);
+    }
+};
+
+template<class Read>
+LAGG_AVX512 void group_by_flow(flow_table const& table, typename Read::frame const* frames,
+                               std::size_t count,
+                               grouped_frames<typename Read::frame>& groups) noexcept {
+    net::hash_rule const& rule = table.rule;
+    if (count < worth_a_vector) {
+        group_short<Read>(table, frames, count, groups);
+        return;
+    }
+    lazy_keys lazy;
+    if (rule.use_flowid) {
+        __m512i const key = all(net::keys_of(rule.seed).flowid);
+        group_hashed(table, low_bytes(frames, count, by_flowid<Read>{rule, key, lazy}), frames,
+                     count, groups);
+        return;
+    }
+    if (rule.symmetric) {
+        lagg::group_by_flow<Read>(table, frames, count, groups);
+        return;
+    }
+    rule_masks const with = masks_of(rule);
+    __m512i low;
+    if (!rule.l2) {
+        low = low_bytes(frames, count, by_headers<Read, false, true>{rule, with, lazy});
+    } else if (rule.l3 || rule.l4) {
+        low = low_bytes(frames, count, by_headers<Read, true, true>{rule, with, lazy});
+    } else {
+        low = low_bytes(frames, count, by_headers<Read, true, false>{rule, with, lazy});
+    }
+    group_hashed(table, low, frames, count, groups);
+}
+
+} // namespace lagg::avx512
+
+#pragma GCC diagnostic pop
+
+#endif

@@ -1,0 +1,196 @@
+#include "lagg/datapath/by_flow.h"
+#include "lagg/datapath/by_flow_avx2.h"
+#include "lagg/datapath/by_flow_avx512.h"
+#include "lagg/datapath/by_flow_avx512vl.h"
+
+#include "../net/sample_frames.h"
+#include "support/seed.h"
+
+#include <gtest/gtest.h>
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <random>
+#include <string>
+#include <vector>
+
+namespace lagg {
+namespace {
+
+/// A frame in a block of exactly its size, where a sanitizer sees a byte read too far.
+struct sample_frame {
+    std::unique_ptr<std::uint8_t[]> data;
+    std::uint32_t length = 0;
+    std::uint32_t flowid = 0;
+    bool has_flowid = false;
+};
+
+struct reader {
+    using frame = sample_frame*;
+    static std::uint8_t const* data(frame f) noexcept { return f->data.get(); }
+    static std::uint32_t length(frame f) noexcept { return f->length; }
+    static bool has_flowid(frame f) noexcept { return f->has_flowid; }
+    static std::uint32_t flowid(frame f) noexcept { return f->flowid; }
+};
+
+using groups = grouped_frames<sample_frame*>;
+
+struct variant {
+    char const* name;
+    void (*group)(flow_table const&, sample_frame* const*, std::size_t, groups&) noexcept;
+    bool here;
+};
+
+std::vector<variant> variants() {
+    std::vector<variant> all{{"portable", group_by_flow<reader>, true}};
+#if defined(__x86_64__)
+    bool const avx2 = __builtin_cpu_supports("avx2") != 0 && __builtin_cpu_supports("bmi2") != 0;
+    bool const avx512 =
+        avx2 && __builtin_cpu_supports("avx512vl") != 0 &&
+        __builtin_cpu_supports("avx512bw") != 0 && __builtin_cpu_supports("avx512dq") != 0 &&
+        __builtin_cpu_supports("avx512vbmi") != 0 && __builtin_cpu_supports("avx512vbmi2") != 0;
+    all.push_back({"avx2", avx2::group_by_flow<reader>, avx2});
+    all.push_back({"avx512vl", avx512vl::group_by_flow<reader>, avx512});
+    all.push_back({"avx512", avx512::group_by_flow<reader>, avx512});
+#endif
+    return all;
+}
+
+class ByFlow : public testing::TestWithParam<variant> {
+protected:
+    void SetUp() override {
+        if (!GetParam().here) {
+            GTEST_SKIP() << "this CPU has no " << GetParam().name;
+        }
+    }
+};
+
+using random_source = std::mt19937_64;
+
+std::size_t below(random_source& random, std::size_t n) {
+    return random() % n;
+}
+
+/// Frames of every kind that the parser knows, some bytes of some of them changed, some cut short.
+std::vector<sample_frame> frames_of_all_kinds(random_source& random, std::size_t count) {
+    auto const samples = net::sample_frames();
+    auto const plain = test::frame_builder()
+                           .eth(test::mac(2), test::mac(1))
+                           .ipv4(test::ip4(10, 0, 0, 1), test::ip4(10, 0, 0, 2))
+                           .udp(1000, 53)
+                           .payload(18)
+                           .build();
+    std::vector<sample_frame> frames(count);
+    for (auto& f : frames) {
+        // mostly plain, so that whole registers of them are seen
+        test::bytes bytes =
+            below(random, 4) != 0 ? plain : samples[below(random, samples.size())].frame;
+        for (std::size_t n = below(random, 8); n > 0; --n) {
+            std::size_t const at = below(random, 4) == 0 ? below(random, bytes.size())
+                                                         : 24 + below(random, 14); // a flow
+            if (at < bytes.size()) {
+                bytes[at] = static_cast<std::uint8_t>(random());
+            }
+        }
+        std::size_t const length =
+            below(random, 16) == 0 ? below(random, bytes.size() + 1) : bytes.size();
+        f.data.reset(new std::uint8_t[length]);
+        std::copy_n(bytes.begin(), length, f.data.get());
+        f.length = static_cast<std::uint32_t>(length);
+        f.flowid = static_cast<std::uint32_t>(random());
+        f.has_flowid = below(random, 8) != 0;
+    }
+    return frames;
+}
+
+net::hash_rule random_rule(random_source& random) {
+    net::hash_rule rule;
+    std::size_t const layers = 1 + below(random, 7);
+    rule.l2 = (layers & 1) != 0;
+    rule.l3 = (layers & 2) != 0;
+    rule.l4 = (layers & 4) != 0;
+    rule.symmetric = below(random, 8) == 0;
+    rule.use_flowid = below(random, 4) == 0;
+    rule.seed = static_cast<std::uint32_t>(random());
+    return rule;
+}
+
+/// What has to come out, said in the plainest way.
+void expect_grouped(flow_table const& table, std::vector<sample_frame*> const& chunk,
+                    groups const& found) {
+    std::vector<std::vector<sample_frame*>> wanted(table.members);
+    for (std::size_t i = 0; i < chunk.size(); ++i) {
+        auto* const f = chunk[i];
+        auto const& rule = table.rule;
+        std::uint32_t const hash =
+            rule.use_flowid && f->has_flowid
+                ? net::mix_flowid(f->flowid, rule.seed)
+                : net::flow_hash(rule, net::parse_flow({f->data.get(), f->length, f->length}));
+        std::uint8_t const member = table.bucket[hash % bucket_count];
+        wanted[member].push_back(f);
+        ASSERT_EQ(found.member[i], member);
+    }
+    for (std::size_t m = 0; m < table.members; ++m) {
+        auto const first = found.frame.begin() + found.first[m];
+        ASSERT_EQ(std::vector<sample_frame*>(first, first + found.size[m]), wanted[m]);
+    }
+}
+
+TEST_P(ByFlow, GivesTheSameGroupsAsTheReferenceWhateverTheFrames) {
+    test::seed const seed;
+    random_source random(seed);
+    auto pool = frames_of_all_kinds(random, 20'000);
+    auto const out = std::make_unique<groups>();
+    std::size_t total = 0;
+    while (total < 1'000'000) {
+        net::hash_rule const rule = random_rule(random);
+        std::size_t const members = 1 + below(random, max_members);
+        std::array<std::uint8_t, bucket_count> bucket;
+        for (auto& b : bucket) {
+            b = static_cast<std::uint8_t>(below(random, members));
+        }
+        flow_table const table{rule, bucket, members};
+        for (int burst = 0; burst < 100; ++burst) {
+            std::vector<sample_frame*> chunk(below(random, 4) == 0 ? chunk_size
+                                                                   : below(random, chunk_size + 1));
+            for (auto& f : chunk) {
+                f = &pool[below(random, pool.size())];
+            }
+            GetParam().group(table, chunk.data(), chunk.size(), *out);
+            expect_grouped(table, chunk, *out);
+            if (HasFatalFailure()) {
+                return;
+            }
+            total += chunk.size();
+        }
+    }
+}
+
+TEST_P(ByFlow, GivesEverythingToAMemberThatHasAllBuckets) {
+    random_source random(7);
+    auto pool = frames_of_all_kinds(random, chunk_size);
+    std::vector<sample_frame*> chunk;
+    for (auto& f : pool) {
+        chunk.push_back(&f);
+    }
+    net::hash_rule const rule;
+    auto const out = std::make_unique<groups>();
+    for (std::size_t const last : {0U, 3U, 7U, 8U, 31U}) {
+        std::array<std::uint8_t, bucket_count> bucket;
+        bucket.fill(static_cast<std::uint8_t>(last));
+        GetParam().group({rule, bucket, last + 1}, chunk.data(), chunk.size(), *out);
+        ASSERT_EQ(out->size[last], chunk_size) << last;
+        auto const first = out->frame.begin() + out->first[last];
+        EXPECT_EQ(std::vector<sample_frame*>(first, first + chunk_size), chunk) << last;
+        for (std::size_t m = 0; m < last; ++m) {
+            EXPECT_EQ(out->size[m], 0) << m;
+        }
+    }
+}
+
+INSTANTIATE_TEST_SUITE_P(Variants, ByFlow, testing::ValuesIn(variants()),
+                         [](auto const& one) { return std::string(one.param.name); });
+
+} // namespace
+} // namespace lagg
