@@ -8,6 +8,7 @@
 #include <rte_dev.h>
 #include <rte_ethdev.h>
 #include <rte_pmd_lagg.h>
+#include <rte_pmd_lagg_lacp.h>
 #include <rte_pmd_wire.h>
 #include <thread>
 
@@ -18,7 +19,12 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr auto quiet_before_stable = 100ms;
+constexpr auto calm_before_change = 200ms;   // of which the second half is asserted
+constexpr auto quiet_without_agreement = 1s; // a standby member is no reason to wait for ever
 constexpr auto longest_drain = 3s;
+constexpr auto longest_agreement = 20s; // with the standard's times it takes 3
+constexpr auto longest_step_wait = 5s;  // once; then somebody has broken a link for good
+constexpr unsigned wait_while_ms = 200; // the standard's 2 s would be most of a short run
 
 using number = unsigned long long;
 
@@ -26,9 +32,9 @@ std::string count(std::uint64_t value) {
     return grouped(value);
 }
 
-// Frames that a lagg dropped for a counted reason.  Copies of broadcast that a member refused are
-// no frames: the frame went out on another member.
-std::uint64_t drops_of(std::uint16_t lagg) {
+// The sum of a lagg's xstats whose names `wanted` takes.
+template<class Wanted>
+std::uint64_t xstats_sum(std::uint16_t lagg, Wanted const& wanted) {
     int const size = rte_eth_xstats_get_names(lagg, nullptr, 0);
     std::vector<rte_eth_xstat_name> names(static_cast<std::size_t>(std::max(size, 0)));
     std::vector<rte_eth_xstat> values(names.size());
@@ -39,13 +45,29 @@ std::uint64_t drops_of(std::uint16_t lagg) {
     }
     std::uint64_t sum = 0;
     for (auto const& value : values) {
-        std::string_view const name = value.id < names.size() ? names[value.id].name : "";
-        bool const drop = name.starts_with("rx_dropped_") || name.starts_with("tx_dropped_");
-        if (drop && !name.starts_with("tx_dropped_copy_")) {
+        if (value.id < names.size() && wanted(std::string_view(names[value.id].name))) {
             sum += value.value;
         }
     }
     return sum;
+}
+
+// Frames that a lagg dropped for a counted reason.  Copies of broadcast that a member refused are
+// no frames: the frame went out on another member.  Nor are control's.
+std::uint64_t drops_of(std::uint16_t lagg) {
+    return xstats_sum(lagg, [](std::string_view name) {
+        bool const drop = name.starts_with("rx_dropped_") || name.starts_with("tx_dropped_");
+        return drop && !name.starts_with("tx_dropped_copy_") &&
+               name != "tx_dropped_control_frame" && name != "rx_dropped_slow_no_room";
+    });
+}
+
+// LACPDUs and Markers that may have gone out.
+std::uint64_t control_frames_of(std::uint16_t lagg) {
+    return xstats_sum(lagg, [](std::string_view name) {
+        return name == "control_sent_own_queue" || name == "control_sent_borrowed" ||
+               name == "control_handed_over";
+    });
 }
 
 std::uint64_t lost_when_sent(rte_pmd_wire_counters const& c) {
@@ -83,26 +105,66 @@ rte_pmd_lagg_member_status const* member_of(rte_pmd_lagg_status const& status, s
     return nullptr;
 }
 
+bool spreads_by_flow(rte_pmd_lagg_policy policy) {
+    return policy == RTE_PMD_LAGG_POLICY_LOADBALANCE || policy == RTE_PMD_LAGG_POLICY_LACP;
+}
+
+std::string share_text(rte_pmd_lagg_status const& status, std::uint16_t port) {
+    auto const* const member = member_of(status, port);
+    if (member == nullptr || !member->distributing) {
+        return "-";
+    }
+    return spreads_by_flow(status.policy)
+               ? strf("%5.1f%%", 100.0 * member->buckets / RTE_PMD_LAGG_BUCKETS)
+               : "all";
+}
+
+// Mux state, and the partner's address and port number, of a member on which LACP runs; empty: it
+// does not.
+std::string lacp_text(std::uint16_t lagg, std::uint16_t port) {
+    rte_pmd_lagg_lacp_info info{};
+    if (rte_pmd_lagg_lacp_info_get(lagg, port, &info) != 0) {
+        return {};
+    }
+    if ((info.actor.state & RTE_PMD_LAGG_LACP_DEFAULTED) != 0) {
+        return std::string(info.mux) + " alone";
+    }
+    auto const* const mac = info.partner.system_mac.addr_bytes;
+    return strf("%s %02x:%02x/%u", info.mux, mac[4], mac[5],
+                static_cast<unsigned>(info.partner.port_number));
+}
+
+std::string end_text(rte_pmd_lagg_status const& status, std::uint16_t lagg, std::uint16_t port) {
+    auto const* const member = member_of(status, port);
+    if (member == nullptr) {
+        return "not a member";
+    }
+    if (!member->usable) {
+        return "unusable";
+    }
+    auto const lacp = lacp_text(lagg, port);
+    return !lacp.empty()          ? lacp
+           : member->distributing ? "distributing"
+           : member->collecting   ? "collecting"
+                                  : "standby";
+}
+
 } // namespace
 
-why_not demo::build() {
-    auto const largest = *std::max_element(session_.opts.generator.sizes.begin(),
-                                           session_.opts.generator.sizes.end());
-    if (largest > 1518) {
-        return strf("--txpkts: %u was given, the demo's links carry frames of up to 1518 bytes",
-                    largest);
-    }
-    if (forward::workers() == 0) {
-        return "the demo needs a worker lcore beside the main one";
-    }
+why_not demo::build_laggs() {
     for (unsigned end = 0; end < 2; ++end) {
         auto const name = strf("net_lagg%u", end);
-        int const port = rte_pmd_lagg_create(name.c_str(), "policy=loadbalance");
+        auto const devargs = strf("policy=lacp,lacp_rate=fast,lacp_wait_while=%u", wait_while_ms);
+        int const port = rte_pmd_lagg_create(name.c_str(), devargs.c_str());
         if (port < 0) {
             return strf("%s: %s", name.c_str(), errno_text(port).c_str());
         }
         lagg_[end] = static_cast<std::uint16_t>(port);
     }
+    return {};
+}
+
+why_not demo::build_wires() {
     for (unsigned i = 0; i < 2 * links; ++i) {
         auto const name = strf("net_wire%u", i);
         auto const peer = strf("peer=net_wire%u", i ^ 1);
@@ -121,13 +183,89 @@ why_not demo::build() {
                         errno_text(error).c_str());
         }
     }
+    return {};
+}
+
+why_not demo::build() {
+    auto const largest = *std::max_element(session_.opts.generator.sizes.begin(),
+                                           session_.opts.generator.sizes.end());
+    if (largest > 1518) {
+        return strf("--txpkts: %u was given, the demo's links carry frames of up to 1518 bytes",
+                    largest);
+    }
+    if (forward::workers() == 0) {
+        return "the demo needs a worker lcore beside the main one";
+    }
+    if (auto refused = build_laggs(); !refused.empty()) {
+        return refused;
+    }
+    if (auto refused = build_wires(); !refused.empty()) {
+        return refused;
+    }
+    // Two LACP systems are told apart by their addresses: here the laggs' own.
+    if (mac_text(lagg_[0]) == mac_text(lagg_[1])) {
+        return strf("both laggs have the address %s: they would be one system to LACP",
+                    mac_text(lagg_[0]).c_str());
+    }
     for (auto const lagg : lagg_) {
         if (auto refused = session_.all_ports.start(lagg); !refused.empty()) {
             return refused;
         }
     }
     session_.events.follow_all();
+    if (auto refused = await_agreement(); !refused.empty()) {
+        return refused;
+    }
     begin_phase("start", false);
+    return {};
+}
+
+// Where LACP decides, every member that has a link distributes; at least one does.
+bool demo::agreed() const {
+    for (auto const lagg : lagg_) {
+        auto const status = status_of(lagg);
+        unsigned linked = 0;
+        unsigned distributing = 0;
+        for (unsigned i = 0; i < status->nb_members; ++i) {
+            rte_eth_link link{}; // the wire's: what the lagg has not yet heard of counts
+            rte_eth_link_get_nowait(status->members[i].port, &link);
+            linked += link.link_status == RTE_ETH_LINK_UP ? 1 : 0;
+            distributing += status->members[i].distributing ? 1 : 0;
+        }
+        if (status->policy == RTE_PMD_LAGG_POLICY_LACP &&
+            (distributing == 0 || distributing != linked)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+// Nobody polls yet: LACP does not need that.
+why_not demo::await_agreement() {
+    say("laggs %u and %u negotiate by LACP over %u links (rate fast; wait_while %u ms, where the "
+        "standard has 2000)\n",
+        static_cast<unsigned>(lagg_[0]), static_cast<unsigned>(lagg_[1]), links, wait_while_ms);
+    std::fflush(stdout);
+    auto const begin = demo_clock::now();
+    auto const members = [](std::uint16_t lagg) {
+        auto const status = status_of(lagg);
+        return std::count_if(status->members, status->members + status->nb_members,
+                             [](auto const& member) { return member.distributing; });
+    };
+    while (members(lagg_[0]) != links || members(lagg_[1]) != links) {
+        if (demo_clock::now() - begin > longest_agreement) {
+            return strf("no agreement by LACP: %ld of %u members of lagg %u distribute, %ld of "
+                        "lagg %u",
+                        static_cast<long>(members(lagg_[0])), links,
+                        static_cast<unsigned>(lagg_[0]), static_cast<long>(members(lagg_[1])),
+                        static_cast<unsigned>(lagg_[1]));
+        }
+        std::this_thread::sleep_for(10ms);
+    }
+    auto const took =
+        std::chrono::duration_cast<std::chrono::milliseconds>(demo_clock::now() - begin);
+    say("agreed after %lld ms: all members distribute on both ends; show lacp all tells more\n",
+        static_cast<long long>(took.count()));
     return {};
 }
 
@@ -191,7 +329,6 @@ void demo::begin_phase(std::string const& cause, bool stable) {
     for (unsigned end = 0; end < 2; ++end) {
         auto const status = status_of(lagg_[end]);
         next.version[end] = status->version;
-        ledger_.lacp_used = ledger_.lacp_used || status->policy == RTE_PMD_LAGG_POLICY_LACP;
     }
     phases_.push_back(next);
     // [phase] -> generator: its next frames carry this number
@@ -212,7 +349,7 @@ void demo::change_begins(std::string const& cause) {
     // Frames of the phase before must be out before anything changes; a generator that nobody takes
     // frames from never gets there, and then that phase is not asserted.
     auto const wanted = static_cast<std::uint16_t>(phases_.size() - 1);
-    auto const latest = demo_clock::now() + 50ms;
+    auto const latest = demo_clock::now() + 200ms;
     bool out = !session_.fwd.running();
     while (!out && demo_clock::now() < latest) {
         // [held] <- generator
@@ -234,10 +371,6 @@ void demo::change_ends() {
     auto& now = phases_.back();
     now.copies_allowed = now.copies_allowed || policy == RTE_PMD_LAGG_POLICY_BROADCAST;
     ledger_.broadcast_used = ledger_.broadcast_used || now.copies_allowed;
-    for (auto const lagg : lagg_) {
-        ledger_.lacp_used =
-            ledger_.lacp_used || status_of(lagg)->policy == RTE_PMD_LAGG_POLICY_LACP;
-    }
     changing_ = false;
     quiet_since_ = demo_clock::now();
 }
@@ -246,6 +379,7 @@ void demo::counters_go(std::uint16_t port) {
     for (unsigned end = 0; end < 2; ++end) {
         if (port == lagg_[end]) {
             dropped_before_clear_[end] += drops_of(port);
+            control_before_clear_ += end == 0 ? control_frames_of(port) : 0;
         }
     }
 }
@@ -282,50 +416,69 @@ void demo::tick(demo_clock::time_point now) {
         current.disturbed = true;
         begin_phase("a change of its own", false);
     } else if (!current.stable && !changing_ && now - quiet_since_ >= quiet_before_stable &&
+               (now - quiet_since_ >= quiet_without_agreement || agreed()) &&
                rte_pmd_lagg_barrier(lagg_[0], 0) == 0) {
         begin_phase("settled", true);
     }
-    if (type_ && next_step_ < script_.size() && session_.fwd.running()) {
-        auto const part =
-            std::chrono::duration<double>(now - began_) / std::chrono::duration<double>(length_);
-        if (part >= script_[next_step_].at) {
-            auto const line = script_[next_step_++].line;
-            auto const refused_before = session_.commands_refused;
-            type_(line);
-            if (line.ends_with(" lacp") && session_.commands_refused != refused_before) {
-                next_step_ = script_.size(); // a build without LACP: what follows is about it
-            }
-        }
-    }
+    play(now);
 }
 
+void demo::play(demo_clock::time_point now) {
+    if (!type_ || next_step_ == script_.size() || !session_.fwd.running()) {
+        return;
+    }
+    auto const& next = script_[next_step_];
+    auto const part =
+        std::chrono::duration<double>(now - began_) / std::chrono::duration<double>(length_);
+    if (part < next.at) {
+        return;
+    }
+    if (step_due_ == demo_clock::time_point{}) {
+        step_due_ = now;
+    }
+    bool const calm = agreed() && phases_.back().stable && now - quiet_since_ >= calm_before_change;
+    if (next.calm && patient_ && !calm) {
+        patient_ = now - step_due_ < longest_step_wait;
+        return;
+    }
+    step_due_ = {};
+    ++next_step_;
+    type_(std::string(next.line));
+}
+
+bool demo::plays() const {
+    return type_ && !finished_ && session_.fwd.running() &&
+           (next_step_ < script_.size() || (patient_ && !agreed()));
+}
+
+// Between lacp and another policy the receiving end changes so that it collects from all while the
+// sending one changes: the sender goes first to lacp, the receiver first away from it.
 void demo::play_alone(std::chrono::seconds length, std::function<void(std::string const&)> type) {
     length_ = length;
     type_ = std::move(type);
     next_step_ = 0;
     auto const second = static_cast<unsigned>(wire_[1][0]);
     auto const third = static_cast<unsigned>(wire_[2][0]);
+    auto const fourth = static_cast<unsigned>(wire_[3][0]);
     auto const a = static_cast<unsigned>(lagg_[0]);
     auto const b = static_cast<unsigned>(lagg_[1]);
     script_ = {
-        {0.10, strf("wire cut %u", second)},
-        {0.20, strf("wire heal %u", second)},
-        {0.28, strf("lagg remove member %u %u", a, third)},
-        {0.36, strf("lagg add member %u %u", a, third)},
-        {0.44, strf("set lagg %u policy failover", a)},
-        {0.50, strf("set lagg %u policy broadcast", a)},
-        {0.56, strf("set lagg %u policy roundrobin", a)},
-        {0.62, strf("set lagg %u policy loadbalance", a)},
+        {0.06, strf("wire cut %u", second), true},
+        {0.14, strf("wire heal %u", second)},
+        {0.22, strf("lagg drain %u %u", a, third), true},
+        {0.30, strf("lagg add member %u %u", a, third)},
+        {0.36, strf("lagg remove member %u %u", a, fourth), true},
+        {0.42, strf("lagg add member %u %u", a, fourth)},
+        {0.50, strf("set lagg %u policy loadbalance", b), true},
+        {0.50, strf("set lagg %u policy failover", a)},
+        {0.55, strf("set lagg %u policy broadcast", a)},
+        {0.60, strf("set lagg %u policy roundrobin", a)},
+        {0.65, strf("set lagg %u policy loadbalance", a)},
+        {0.72, strf("set lagg %u policy lacp", a)},
+        {0.72, strf("set lagg %u policy lacp", b)},
+        {0.86, strf("wire cut %u", third), true},
+        {0.92, strf("wire heal %u", third)},
     };
-    if (length >= 12s) { // LACP takes seconds to agree
-        script_.push_back({0.68, strf("set lagg %u policy lacp", b)});
-        script_.push_back({0.681, strf("set lagg %u policy lacp", a)});
-        script_.push_back({0.92, strf("set lagg %u policy loadbalance", b)});
-        script_.push_back({0.921, strf("set lagg %u policy loadbalance", a)});
-    } else {
-        script_.push_back({0.75, strf("wire cut %u", third)});
-        script_.push_back({0.85, strf("wire heal %u", third)});
-    }
 }
 
 std::uint64_t demo::missing_in(std::size_t phase) const {
@@ -354,6 +507,7 @@ void demo::add_up() {
     }
     l.dropped_tx = dropped_before_clear_[0] + drops_of(lagg_[0]);
     l.dropped_rx = dropped_before_clear_[1] + drops_of(lagg_[1]);
+    l.control_frames = control_before_clear_ + control_frames_of(lagg_[0]);
     l.overtaken = l.overtaken_wrong = l.copies_wrong = 0;
     for (std::size_t i = 0; i < phases_.size(); ++i) {
         auto const& phase = phases_[i];
@@ -385,25 +539,28 @@ void demo::judge() {
     fault(l.missing() > l.accounted(),
           strf("%llu frames were lost, %llu are accounted for", static_cast<number>(l.missing()),
                static_cast<number>(l.accounted())));
-    // Copies may be lost without a frame being lost, and LACPDUs are no frames of ours.
-    if (!l.broadcast_used && !l.lacp_used) {
-        fault(l.accounted() > l.missing(),
-              strf("%llu frames are counted as lost, %llu are missing",
-                   static_cast<number>(l.accounted()), static_cast<number>(l.missing())));
+    // Copies may be lost without a frame being lost.  Control frames are none of ours; there are no
+    // more of them than the first lagg sent.
+    if (!l.broadcast_used) {
+        fault(l.accounted() > l.missing() + l.control_frames,
+              strf("%llu frames are counted as lost, %llu are missing, %llu control frames were "
+                   "sent",
+                   static_cast<number>(l.accounted()), static_cast<number>(l.missing()),
+                   static_cast<number>(l.control_frames)));
     }
     auto const arrived = l.received + l.copies + l.damaged + l.foreign + l.too_old;
     auto const ended = arrived + l.lost_on_wires + l.dropped_rx;
     fault(ended > l.handed_to_wires,
           strf("%llu frames came off the wires, %llu went in", static_cast<number>(ended),
                static_cast<number>(l.handed_to_wires)));
-    if (!l.lacp_used) {
-        fault(ended < l.handed_to_wires,
-              strf("%llu frames went into the wires, %llu came off or were counted",
-                   static_cast<number>(l.handed_to_wires), static_cast<number>(ended)));
-    }
-    fault(l.damaged != 0, strf("%llu frames were damaged", static_cast<number>(l.damaged)));
-    fault(l.foreign != 0 && !l.lacp_used,
+    fault(ended + l.control_frames < l.handed_to_wires,
+          strf("%llu frames went into the wires, %llu came off or were counted, %llu control "
+               "frames were sent",
+               static_cast<number>(l.handed_to_wires), static_cast<number>(ended),
+               static_cast<number>(l.control_frames)));
+    fault(l.foreign > l.control_frames,
           strf("%llu frames are not ours", static_cast<number>(l.foreign)));
+    fault(l.damaged != 0, strf("%llu frames were damaged", static_cast<number>(l.damaged)));
     fault(l.too_old != 0,
           strf("%llu frames came too late to be told from copies", static_cast<number>(l.too_old)));
     fault(l.copies_wrong != 0,
@@ -418,6 +575,7 @@ void demo::finish() {
         return;
     }
     if (session_.fwd.running()) {
+        say("at the end: %s\n", one_line().c_str());
         stop_traffic();
     }
     end_phase();
@@ -452,7 +610,10 @@ std::string demo::summary() const {
     out += strf("  accounted for  %16s   %s lost on wires, %s dropped by lagg 0, %s by lagg 1%s\n",
                 count(l.accounted()).c_str(), count(l.lost_on_wires).c_str(),
                 count(l.dropped_tx).c_str(), count(l.dropped_rx).c_str(),
-                l.broadcast_used || l.lacp_used ? " (copies and LACPDUs included)" : "");
+                l.broadcast_used ? " (copies and control frames included)"
+                                 : " (control frames included)");
+    out += strf("  control frames %16s   LACPDUs and Markers sent by lagg 0\n",
+                count(l.control_frames).c_str());
     out += strf("  overtaken      %16s   around changes or in turn; %s where order is asserted\n",
                 count(l.overtaken).c_str(), count(l.overtaken_wrong).c_str());
     out += strf("  damaged        %16s\n", count(l.damaged).c_str());
@@ -483,33 +644,25 @@ std::vector<std::string> demo::table() {
                          static_cast<number>(near->version), static_cast<unsigned>(lagg_[1]),
                          policy_name(far->policy), static_cast<number>(far->version),
                          std::chrono::duration<double>(now - began_).count()));
-    lines.push_back(strf("%-8s %-6s %-26s %-10s %12s %12s %-10s %10s", "wire", "link",
-                         "lagg 0's end", "buckets", "frames/s", "delivered", "lagg 1", "lost"));
+    auto const title = [](std::uint16_t lagg) {
+        return strf("lagg %u's end", static_cast<unsigned>(lagg));
+    };
+    lines.push_back(strf("%-8s %-4s %-24s %-7s %9s %9s %-24s %6s", "wire", "link",
+                         title(lagg_[0]).c_str(), "buckets", "frames/s", "delivered",
+                         title(lagg_[1]).c_str(), "lost"));
     for (auto const& link : wire_) {
-        auto const* const one = member_of(*near, link[0]);
-        auto const* const other = member_of(*far, link[1]);
         auto const sender = counters_of(link[0]);
         auto const receiver = counters_of(link[1]);
-        std::string const share = one == nullptr || !one->distributing ? "-"
-                                  : near->policy == RTE_PMD_LAGG_POLICY_LOADBALANCE ||
-                                          near->policy == RTE_PMD_LAGG_POLICY_LACP
-                                      ? strf("%5.1f%%", 100.0 * one->buckets / RTE_PMD_LAGG_BUCKETS)
-                                      : "all";
         rte_eth_link state{};
         rte_eth_link_get_nowait(link[0], &state);
-        lines.push_back(strf("%3u-%-4u %-6s %-26s %-10s %12s %12s %-10s %10s",
-                             static_cast<unsigned>(link[0]), static_cast<unsigned>(link[1]),
-                             state.link_status == RTE_ETH_LINK_UP ? "up" : "CUT",
-                             one == nullptr      ? "not a member"
-                             : one->distributing ? "distributing"
-                             : one->usable       ? "standby"
-                                                 : "unusable",
-                             share.c_str(), scaled(session_.rates.sample(link[0]).tx_pps).c_str(),
-                             scaled(static_cast<double>(receiver.received)).c_str(),
-                             other == nullptr    ? "no member"
-                             : other->collecting ? "collects"
-                                                 : "drains",
-                             count(lost_when_sent(sender) + lost_when_received(receiver)).c_str()));
+        lines.push_back(strf(
+            "%3u-%-4u %-4s %-24s %-7s %9s %9s %-24s %6s", static_cast<unsigned>(link[0]),
+            static_cast<unsigned>(link[1]), state.link_status == RTE_ETH_LINK_UP ? "up" : "CUT",
+            end_text(*near, lagg_[0], link[0]).c_str(), share_text(*near, link[0]).c_str(),
+            scaled(session_.rates.sample(link[0]).tx_pps).c_str(),
+            scaled(static_cast<double>(receiver.received)).c_str(),
+            end_text(*far, lagg_[1], link[1]).c_str(),
+            count(lost_when_sent(sender) + lost_when_received(receiver)).c_str()));
     }
     auto const under_way = taken > received ? taken - received : 0;
     lines.push_back(strf("taken %s (%s/s)  received %s (%s/s)  under way or lost %s  damaged %s",
@@ -521,7 +674,16 @@ std::vector<std::string> demo::table() {
 
 std::string demo::one_line() {
     auto const lines = table();
-    return lines.back();
+    std::string out = lines.back();
+    for (auto const lagg : lagg_) {
+        auto const status = status_of(lagg);
+        auto const distributing =
+            std::count_if(status->members, status->members + status->nb_members,
+                          [](auto const& member) { return member.distributing; });
+        out += strf("  %s %ld/%u", policy_name(status->policy), static_cast<long>(distributing),
+                    static_cast<unsigned>(status->nb_members));
+    }
+    return out;
 }
 
 } // namespace laggd

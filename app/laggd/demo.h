@@ -1,5 +1,5 @@
-// laggd --demo: two laggs back to back over four in-process links, traffic from the first to the
-// second, and a ledger in which every frame must be found.  Main thread only.
+// laggd --demo: two laggs back to back over four in-process links, which agree by LACP; traffic
+// from the first to the second, and a ledger in which every frame must be found.  Main thread only.
 #pragma once
 
 #include "demo_loops.h"
@@ -43,11 +43,11 @@ struct demo_ledger {
     std::uint64_t lost_on_wires = 0;
     std::uint64_t dropped_tx = 0;      // by the first lagg
     std::uint64_t dropped_rx = 0;      // by the second
+    std::uint64_t control_frames = 0;  // LACPDUs and Markers, sent by the first lagg
     std::uint64_t overtaken = 0;       // around changes, or under a policy that keeps no order
     std::uint64_t overtaken_wrong = 0; // where nothing changed and the policy keeps order
     std::uint64_t copies_wrong = 0;    // outside broadcast
     bool broadcast_used = false;
-    bool lacp_used = false;
 
     std::uint64_t missing() const { return taken > received ? taken - received : 0; }
     std::uint64_t accounted() const { return lost_on_wires + dropped_tx + dropped_rx; }
@@ -59,7 +59,7 @@ public:
 
     explicit demo(session& shared) : session_(shared) {}
 
-    /// Makes wires and laggs, and starts the laggs.
+    /// Makes wires and laggs, starts the laggs and waits until both ends distribute.
     [[nodiscard]] why_not build();
     [[nodiscard]] why_not start_traffic();
     void stop_traffic();
@@ -73,6 +73,8 @@ public:
     /// Without a terminal: cuts, heals and switches by itself, as if typed.
     void play_alone(std::chrono::seconds length, std::function<void(std::string const&)> type);
     void tick(demo_clock::time_point now);
+    /// It plays alone and has not come to the end of its play.
+    bool plays() const;
 
     /// Lines of the live table.
     std::vector<std::string> table();
@@ -97,8 +99,14 @@ private:
     struct step {
         double at; // part of the whole
         std::string line;
+        bool calm = false; // not before both ends agree and nothing changes, or a while has passed
     };
 
+    why_not build_laggs();
+    why_not build_wires();
+    why_not await_agreement();
+    bool agreed() const;
+    void play(demo_clock::time_point now);
     bool settled(std::uint64_t (&version)[2]);
     void begin_phase(std::string const& cause, bool stable);
     void end_phase();
@@ -114,10 +122,13 @@ private:
     demo_clock::time_point quiet_since_{};
     std::uint64_t last_version_[2] = {0, 0};
     std::uint64_t dropped_before_clear_[2] = {0, 0};
+    std::uint64_t control_before_clear_ = 0;
     bool broadcast_before_ = false;
 
     std::vector<step> script_;
     std::size_t next_step_ = 0;
+    bool patient_ = true;               // waits for agreement
+    demo_clock::time_point step_due_{}; // the next one's time has come; zero: not yet
     demo_clock::time_point began_{};
     std::chrono::seconds length_{0};
     std::function<void(std::string const&)> type_;

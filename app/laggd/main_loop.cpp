@@ -16,6 +16,7 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr int look_every_ms = 20;
+constexpr auto longest_overtime = 15s;
 
 std::atomic<int> caught{0};
 
@@ -43,8 +44,13 @@ bool main_loop::over(clock::time_point now) const {
     if (session_.quit || signalled()) {
         return true;
     }
-    if (session_.opts.duration && now - began_ >= std::chrono::seconds(*session_.opts.duration)) {
-        return true;
+    if (session_.opts.duration) {
+        auto const beyond = now - began_ - std::chrono::seconds(*session_.opts.duration);
+        // A play that waits for LACP is played to its end, within reason.
+        bool const plays = session_.show != nullptr && session_.show->plays();
+        if (beyond >= (plays ? longest_overtime : 0s)) {
+            return true;
+        }
     }
     // Without input, a duration or a replay is what still can end this.
     bool const replaying = session_.fwd.running() && session_.opts.mode == fwd_mode::replay &&

@@ -82,7 +82,8 @@ why_not set_eth_peer(std::string const& text, options& out) {
 std::vector<option_rule> const& rules() {
     static std::vector<option_rule> const all{
         {"demo", "",
-         "two laggs back to back over four in-process links; needs no hugepages, NIC or root",
+         "two laggs back to back over four in-process links, by LACP; needs no hugepages, NIC or "
+         "root",
          flag(&options::demo)},
         {"forward-mode", "MODE",
          "io (the default), mac, macswap, txonly, rxonly, icmpecho or replay",

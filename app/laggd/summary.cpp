@@ -8,6 +8,7 @@
 #include <memory>
 #include <rte_ethdev.h>
 #include <rte_pmd_lagg.h>
+#include <rte_pmd_lagg_lacp.h>
 #include <rte_version.h>
 
 namespace laggd {
@@ -80,6 +81,39 @@ std::string port_json(std::uint16_t port) {
         .end();
 }
 
+// "null" for a member on which LACP does not run.
+std::string lacp_json(std::uint16_t lagg, std::uint16_t member) {
+    rte_pmd_lagg_lacp_info info{};
+    if (rte_pmd_lagg_lacp_info_get(lagg, member, &info) != 0) {
+        return "null";
+    }
+    auto const end = [](rte_pmd_lagg_lacp_end const& e) {
+        auto const* const b = e.system_mac.addr_bytes;
+        return json('{')
+            .text("system",
+                  strf("%02x:%02x:%02x:%02x:%02x:%02x", b[0], b[1], b[2], b[3], b[4], b[5]))
+            .number("system_priority", e.system_priority)
+            .number("key", e.key)
+            .number("port_priority", e.port_priority)
+            .number("port", e.port_number)
+            .number("state", e.state)
+            .end();
+    };
+    return json('{')
+        .raw("actor", end(info.actor))
+        .raw("partner", end(info.partner))
+        .text("receive", info.receive)
+        .text("periodic", info.periodic)
+        .text("mux", info.mux)
+        .text("selection", info.selection)
+        .number("aggregator", info.aggregator)
+        .flag("in_use", info.in_use)
+        .text("flags", lacp_flags(info))
+        .number("lacpdus_rx", info.counters.lacpdus_rx)
+        .number("lacpdus_tx", info.counters.lacpdus_tx)
+        .end();
+}
+
 std::string lagg_json(std::uint16_t lagg) {
     auto const status = std::make_unique<rte_pmd_lagg_status>();
     if (rte_pmd_lagg_status_get(lagg, status.get()) != 0) {
@@ -99,6 +133,7 @@ std::string lagg_json(std::uint16_t lagg) {
                             .number("speed_mbps", member.speed_mbps)
                             .number("weight", member.weight)
                             .number("buckets", member.buckets)
+                            .raw("lacp", lacp_json(lagg, member.port))
                             .end());
     }
     return json('{')
@@ -163,6 +198,7 @@ std::string demo_json(demo const& run) {
         .number("lost_on_wires", l.lost_on_wires)
         .number("dropped_tx", l.dropped_tx)
         .number("dropped_rx", l.dropped_rx)
+        .number("control_frames", l.control_frames)
         .number("damaged", l.damaged)
         .number("foreign", l.foreign)
         .number("overtaken", l.overtaken)

@@ -8,6 +8,9 @@ import tempfile
 import laggd_process as laggd
 
 NULLS = ("--vdev=net_null0", "--vdev=net_null1", "--vdev=net_null2")
+# Two laggs of two members each can be built from these: 0 and 2 are one end, 1 and 3 the other.
+PAIRS = tuple(f"--vdev=net_wire{i},peer=net_wire{i ^ 1}" for i in range(4))
+ALL_BITS = {"activity", "timeout", "aggregation", "sync", "collecting", "distributing"}
 # Without a peer: what is sent is counted and freed.
 WIRES = ("--vdev=net_wire0", "--vdev=net_wire1", "--vdev=net_wire2")
 
@@ -64,6 +67,9 @@ def wrong_commands_say_what_was_expected():
         "show lagg 0": ["'0'", "lagg port"],
         "lagg create bond0": ["bond0", "net_lagg"],
         "lagg create net_lagg7 policy=best": ["net_lagg7", "EINVAL"],
+        "show lacp": ["lagg port", "all"],
+        "show lacp 1": ["'1'", "lagg port"],
+        "lagg drain 0 1": ["'0'", "lagg port"],
         "wire cut 0": ["'0'", "wire port"],
         "port attach nothing_like_this": ["nothing_like_this", "vdev"],
         "port start 0": ["started already"],
@@ -140,6 +146,145 @@ def a_lagg_is_made_changed_and_unmade_under_traffic():
     assert "is destroyed" in destroyed and "net_lagg" not in summary, summary
 
 
+def wrong_lacp_commands_say_what_was_expected():
+    wrong = {
+        "set lagg 4 policy lcap": ["'lcap'", "lacp"],
+        "set lagg 4 lacp": ["mode", "rate", "fallback", "member"],
+        "set lagg 4 lacp mode on": ["'on'", "active, passive"],
+        "set lagg 4 lacp rate medium": ["'medium'", "fast, slow"],
+        "set lagg 4 lacp system-priority 65536": ["'65536'", "0 to 65535"],
+        "set lagg 4 lacp system-mac 01:80:c2:00:00:02": ["01:80:c2:00:00:02", "unicast", "own"],
+        "set lagg 4 lacp system-mac 02:00": ["'02:00'", "own"],
+        "set lagg 4 lacp key 0": ["'0'", "1 to 65535"],
+        "set lagg 4 lacp first-port 65504": ["'65504'", "1 to 65503"],
+        "set lagg 4 lacp select best": ["'best'", "stable, bandwidth, count"],
+        "set lagg 4 lacp mux both": ["'both'", "independent, coupled"],
+        "set lagg 4 lacp max-links 33": ["'33'", "1 to 32"],
+        "set lagg 4 lacp wait-while 60001": ["'60001'", "0 to 60000"],
+        "set lagg 4 lacp fallback none": ["'none'", "strict, one, individual"],
+        "set lagg 4 lacp fallback one x": ["'x'", "0 to 60000"],
+        "set lagg 4 lacp drain-wait -1": ["'-1'", "0 to 60000"],
+        "set lagg 4 lacp damping on": ["'on'", "off", "1 to 60000"],
+        "set lagg 4 lacp damping 100 suppress 1000 reuse 2000": ["suppress"],
+        "set lagg 4 lacp reorder-guard maybe": ["'maybe'", "on, off"],
+        "set lagg 4 lacp member net_wire0": ["priority", "number", "key", "individual"],
+        "set lagg 4 lacp member net_wire0 number 2": ["number", "EINVAL"],
+        "set lagg 4 lacp member net_wire0 individual yes": ["'yes'", "on, off"],
+        "lagg drain 4 1": ["ENOENT", "no member"],
+    }
+    show = "show lacp 4"
+    code, answers = session(["lagg create net_lagg0 policy=lacp", show, *wrong, show], vdevs=PAIRS)
+    assert code == 0, answers
+    for line, answer in zip(wrong, answers[2:]):
+        assert answer.count("error: ") == 1, f"{line}: {answer}"
+        for word in wrong[line]:
+            assert word in answer, f"{line}: {word!r} is not in: {answer}"
+    assert answers[1] == answers[len(wrong) + 2], "a wrong command changed something"
+
+
+def every_lacp_setting_is_set_and_shown():
+    lines = {
+        "set lagg 4 lacp mode passive": "passive fast",
+        "set lagg 4 lacp rate slow": "passive slow",
+        "set lagg 4 lacp system-priority 100": "system 100,own",
+        "set lagg 4 lacp system-mac 02:00:00:00:00:09": "system 100,02:00:00:00:00:09",
+        "set lagg 4 lacp key 77": "key 77",
+        "set lagg 4 lacp first-port 300": "first-port 300",
+        "set lagg 4 lacp select bandwidth": "select bandwidth",
+        "set lagg 4 lacp select count": "select count",
+        "set lagg 4 lacp mux coupled": "mux coupled",
+        "set lagg 4 lacp max-links 3": "max-links 3",
+        "set lagg 4 lacp wait-while 1234": "wait-while 1234",
+        "set lagg 4 lacp fallback one": "fallback one 10000",
+        "set lagg 4 lacp fallback individual 5000": "fallback individual 5000",
+        "set lagg 4 lacp drain-wait 1500": "drain-wait 1500",
+        "set lagg 4 lacp damping 4000": "damping 4000:2500:1000",
+        "set lagg 4 lacp damping 5000 suppress 3000 reuse 500": "damping 5000:3000:500",
+        "set lagg 4 lacp reorder-guard off": "reorder-guard off 50",
+        "set lagg 4 lacp reorder-guard on 20": "reorder-guard on 20",
+        "set lagg 4 lacp mode active": "active slow",
+        "set lagg 4 lacp rate fast": "active fast",
+        "set lagg 4 lacp select stable": "select stable",
+        "set lagg 4 lacp mux independent": "mux independent",
+        "set lagg 4 lacp fallback strict": "fallback strict 5000",
+        "set lagg 4 lacp damping off": "damping off",
+        "set lagg 4 lacp system-mac own": "system 100,own",
+    }
+    members = {
+        "set lagg 4 lacp member net_wire0 priority 5": "port 5,300",
+        "set lagg 4 lacp member 0 number 900": "port 5,900",
+        "set lagg 4 lacp member net_wire0 key 12": "key 12 port 5,900",
+        "set lagg 4 lacp member net_wire0 individual on": ", individual",
+        "set lagg 4 lacp member net_wire0 number 0": "port 5,300",
+        "set lagg 4 lacp member net_wire0 priority 0": "port 32768,300",
+    }
+    app = laggd.Piped([*laggd.eal(*PAIRS), "--"])
+    try:
+        for line in ("lagg create net_lagg0 policy=lacp,lacp_wait_while=100", "lagg add member 4 0",
+                     "port start 4"):
+            answer = app.ask(line)
+            assert "error" not in answer, f"{line}: {answer}"
+        for line, shown in (*lines.items(), *members.items()):
+            answer = app.ask(line)
+            assert "error" not in answer, f"{line}: {answer}"
+            page = app.ask("show lacp 4")
+            assert shown in page, f"{line}: {shown!r} is not in: {page}"
+        assert app.end() == 0, app.seen[-2000:]
+    finally:
+        app.kill()
+
+
+def two_laggs_agree_show_both_ends_and_drain_a_member():
+    app = laggd.Piped([*laggd.eal(*PAIRS), "--"])
+    try:
+        for line in ("lagg create net_lagg0 policy=lacp,lacp_wait_while=100",
+                     "lagg create net_lagg1", "set lagg 5 lacp wait-while 100",
+                     "set lagg 5 policy lacp", "lagg add member 4 0", "lagg add member 4 2",
+                     "lagg add member 5 1", "lagg add member 5 3", "port start 4", "port start 5"):
+            answer = app.ask(line)
+            assert "error" not in answer, f"{line}: {answer}"
+        agreed = lambda page: all(
+            one["mux"] == "distributing" and one["in_use"] and "distributing" in
+            one["partner"]["state"] for one in laggd.lacp_ports(page).values())
+        page = app.ask_until("show lacp 4", agreed)
+        far = laggd.lacp_ports(app.ask_until("show lacp 5", agreed))
+        near = laggd.lacp_ports(page)
+        assert set(near) == {"net_wire0", "net_wire2"} and set(far) == {"net_wire1", "net_wire3"}
+        for here, there in (("net_wire0", "net_wire1"), ("net_wire2", "net_wire3")):
+            assert near[here]["actor"]["state"] == ALL_BITS, near[here]
+            for field in ("system", "key", "port", "priority", "port_priority"):
+                assert near[here]["partner"][field] == far[there]["actor"][field], (near, far)
+                assert near[here]["actor"][field] == far[there]["partner"][field], (near, far)
+        assert near["net_wire0"]["actor"]["system"] != far["net_wire1"]["actor"]["system"], page
+        assert {one["aggregator"] for one in near.values()} == {1}, page
+        # Two members and the lagg, the command and the next prompt: one screen.
+        lines = page.splitlines()
+        assert len(lines) + 2 <= 24 and max(map(len, lines)) <= 80, page
+
+        answer = app.ask("lagg drain 4 0")
+        assert "error" not in answer, answer
+        page = app.ask_until("show lacp 4", lambda page: set(laggd.lacp_ports(page)) == {"net_wire2"})
+        assert "error" not in app.ask("port start 0"), "it is not ours again"
+        # Counters go on where they were when it comes back.
+        count = lambda: {name: int(value) for name, value in re.findall(
+            r"member_net_wire0_lacp_(\w+): (\d+)", app.ask("show port xstats 4"))}
+        before = count()
+        assert len(before) == 16 and before["lacpdus_rx"] > 0 and before["lacpdus_tx"] > 0, before
+        assert before["partner_sync_transitions"] > 0 == before["illegal_rx"], before
+        for line in ("port stop 0", "lagg add member 4 0"):
+            assert "error" not in app.ask(line), app.seen[-500:]
+        app.ask_until("show lacp 4", lambda page: agreed(page) and len(laggd.lacp_ports(page)) == 2)
+        after = count()
+        assert all(after[name] >= before[name] for name in before), (before, after)
+        assert after["lacpdus_rx"] > before["lacpdus_rx"], (before, after)
+        assert after["actor_sync_transitions"] > before["actor_sync_transitions"], (before, after)
+        assert "LACP does not run" in app.ask_until(
+            "set lagg 4 policy loadbalance\nshow lacp 4", lambda page: "net_wire2" in page)
+        assert app.end() == 0, app.seen[-2000:]
+    finally:
+        app.kill()
+
+
 def a_device_that_is_always_promiscuous_can_be_a_member():
     lines = ["lagg create net_lagg0", "lagg add member 3 0", "port start 3", "show lagg 3"]
     _, answers = session(lines)
@@ -192,6 +337,15 @@ def a_terminal_completes_remembers_and_helps():
     page = terminal.expect(r"rxonly")
     assert "macswap" in page, page
     terminal.type("\x01\x0b")  # to the beginning, kill
+    terminal.type("show lac\tall\n")
+    terminal.expect(r"error: there is no lagg")
+    terminal.command("lagg create net_lagg0", r"net_lagg0\) is created")
+    terminal.type("set lagg 3 lacp damp\toff\n")
+    terminal.command("show lacp 3", r"damping off, reorder-guard on")
+    terminal.type("set lagg 3 lacp fallback ?")
+    page = terminal.expect(r"individual")
+    assert "strict" in page and "one" in page, page
+    terminal.type("\x01\x0b")
     terminal.command("set fwd warp", r"error: 'warp' after 'set fwd' is wrong; expected: io, mac")
     terminal.type("quit\n")
     assert terminal.end() == 0, terminal.seen[-2000:]
@@ -203,6 +357,9 @@ if __name__ == "__main__":
         missing_files_are_named,
         wrong_commands_say_what_was_expected,
         a_lagg_is_made_changed_and_unmade_under_traffic,
+        wrong_lacp_commands_say_what_was_expected,
+        every_lacp_setting_is_set_and_shown,
+        two_laggs_agree_show_both_ends_and_drain_a_member,
         a_device_that_is_always_promiscuous_can_be_a_member,
         testpmd_habits_work,
         a_command_file_runs_first_and_json_tells_what_was_done,

@@ -1,6 +1,7 @@
 """laggd --demo: it plays alone, accounts for every frame, and can be played with."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -17,9 +18,13 @@ def it_plays_alone_and_accounts_for_every_frame():
         path = os.path.join(folder, "summary.json")
         code, text = laggd.run(["--demo", "--duration", DURATION, "--json", path])
         assert code == 0, f"exit code {code}\n{text}"
-        for line in ("wire cut", "wire heal", "lagg remove member", "lagg add member",
-                     "policy failover", "policy broadcast", "policy roundrobin"):
-            assert f"laggd> " in text and line in text, f"never typed: {line}\n{text}"
+        for line in ("wire cut", "wire heal", "lagg drain", "lagg remove member",
+                     "lagg add member", "lagg 1 policy loadbalance", "lagg 0 policy failover",
+                     "lagg 0 policy broadcast", "lagg 0 policy roundrobin", "lagg 0 policy lacp",
+                     "lagg 1 policy lacp"):
+            assert re.search(f"laggd> .*{line}", text), f"never typed: {line}\n{text}"
+        assert re.search(r"agreed after \d+ ms: all members distribute on both ends", text), text
+        assert re.search(r"at the end: .*lacp 4/4  lacp 4/4", text), text
         assert "error:" not in text, text
         summary = laggd.load(path)
         demo = summary["demo"]
@@ -30,7 +35,10 @@ def it_plays_alone_and_accounts_for_every_frame():
         assert demo["damaged"] == demo["overtaken_wrong"] == demo["copies_wrong"] == 0, demo
         asserted = [p for p in demo["phases"] if p["order_asserted"]]
         assert asserted and all(p["overtaken"] >= 0 for p in asserted), demo["phases"]
-        assert {one["policy"] for one in summary["laggs"]} == {"loadbalance"}, summary["laggs"]
+        drained = [p for p in demo["phases"] if p["after"].startswith("lagg drain")]
+        assert len(drained) == 1 and drained[0]["made"] > 0 and drained[0]["missing"] == 0, drained
+        assert demo["control_frames"] > 0, demo
+        assert {one["policy"] for one in summary["laggs"]} == {"lacp"}, summary["laggs"]
         assert len(summary["ports"]) == 10, summary["ports"]
 
 
@@ -63,17 +71,31 @@ def a_signal_ends_it_cleanly():
 
 def links_and_policies_are_switched_on_a_terminal_while_it_runs():
     terminal = laggd.Terminal(["--demo"])
-    terminal.expect(r"laggd> ")
+    terminal.expect(r"agreed after [\s\S]*laggd> ")
+    # In the live table: what LACP does at either end, and the partner's address and port.
+    terminal.expect(r"up +distributing [0-9a-f:]{5}/1 +[\d.]+% [^%]*"
+                    r"distributing [0-9a-f:]{5}/1")
     terminal.command("wire cut net_wire2", r"wire \d+-\d+: cut, both ends lost carrier")
-    terminal.expect(r"CUT +unusable")  # in the live table
+    terminal.expect(r"CUT +unusable")
     terminal.command("wire heal net_wire2", r"healed")
-    terminal.command("set lagg 0 policy failover", r"standby")
+    terminal.expect(r"lagg 1: member \d+ \(net_wire3\) distributes")
+    terminal.command("lagg drain 0 net_wire4", r"net_wire4\) left")
+    terminal.expect(r"not a member")
+    terminal.command("lagg add member 0 net_wire4", r"net_wire4\) joined")
+    terminal.expect(r"lagg 0: member \d+ \(net_wire4\) distributes")
+    page = terminal.command("show lacp 0", r"7? ?net_wire6: [\s\S]*flaps \d+, penalty \d+\r?\n")
+    ports = laggd.lacp_ports(page.replace("\r", ""))
+    assert set(ports) == {f"net_wire{i}" for i in (0, 2, 4, 6)}, page
+    assert all(one["in_use"] and one["mux"] == "distributing" for one in ports.values()), page
+    # The receiving end first, so that it collects from all while the sending end changes.
+    terminal.command("set lagg 1 policy loadbalance", r"standby")
+    terminal.command("set lagg 0 policy failover", r"distributes")
     page = terminal.command("show lagg 0", r"net_wire6 .*\n")
     assert "policy failover, started" in page and page.count("distributing") >= 1, page
     terminal.command("lagg remove member 0 net_wire4", r"net_wire4\) left")
-    terminal.expect(r"not a member")
     terminal.command("lagg add member 0 net_wire4", r"net_wire4\) joined")
-    terminal.command("set lagg 0 policy loadbalance", r"distributes")
+    terminal.command("set lagg 0 policy lacp", r"standby")
+    terminal.command("set lagg 1 policy lacp", r"lagg 1: member \d+ \(net_wire1\) distributes")
     page = terminal.command("port close all", r"error: [^\n]*\n")
     assert "ledger" in page, page
     time.sleep(0.5)

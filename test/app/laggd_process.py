@@ -59,6 +59,88 @@ def check_all(checks):
     return 1 if failed else 0
 
 
+class Piped:
+    """laggd with pipes: one line at a time, and its answer."""
+
+    def __init__(self, arguments, before=()):
+        self.process = subprocess.Popen([*before, LAGGD, *arguments], stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        self.seen = ""
+        self._asked = 0
+
+    def _line(self):
+        line = self.process.stdout.readline().decode(errors="replace")
+        self.seen += line
+        if not line:
+            raise AssertionError("laggd ended: ..." + self.seen[-1500:])
+        return line
+
+    def ask(self, line):
+        """What it says to a line; a comment, which it repeats, tells where the answer ends."""
+        self._asked += 1
+        end = f"# {self._asked} is answered"
+        self.process.stdin.write(f"{line}\n{end}\n".encode())
+        self.process.stdin.flush()
+        answer = ""
+        while True:
+            got = self._line()
+            if end in got:
+                return answer
+            if not got.startswith("laggd> "):
+                answer += got
+
+    def ask_until(self, line, good, timeout=60):
+        """Asks again and again until good(answer); returns that answer."""
+        until = time.monotonic() + timeout
+        while True:
+            answer = self.ask(line)
+            if good(answer):
+                return answer
+            if time.monotonic() > until:
+                raise AssertionError(f"{line}: still: {answer}")
+            time.sleep(0.1)
+
+    def end(self, timeout=60):
+        """Exit code."""
+        try:
+            text, _ = self.process.communicate(b"quit\n", timeout=timeout)
+            self.seen += text.decode(errors="replace")
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise AssertionError("laggd did not end: ..." + self.seen[-1500:]) from None
+        return self.process.returncode
+
+    def kill(self):
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
+
+def lacp_ports(page):
+    """Members by name from `show lacp`, each as a dictionary of what stands there."""
+    ports = {}
+    for block in re.split(r"^(?=\d+ \S+: )", page, flags=re.MULTILINE)[1:]:
+        name = re.match(r"\d+ (\S+): ", block).group(1)
+        one = {"first": block.splitlines()[0], "text": block}
+        for whose in ("actor", "partner"):
+            found = re.search(rf"{whose} +system (\d+),(\S+) key (\d+) port (\d+),(\d+)\n +(.*)",
+                              block)
+            if found:
+                one[whose] = {"priority": int(found[1]), "system": found[2], "key": int(found[3]),
+                              "port_priority": int(found[4]), "port": int(found[5]),
+                              "state": set(found[6].split()) - {"-"}}
+        found = re.search(r"receive (\S+), periodic (\S+), mux (\S+)", block)
+        if found:
+            one["receive"], one["periodic"], one["mux"] = found.groups()
+        found = re.search(r": (\w+), aggregator (\d+)(, in use)?", block)
+        if found:
+            one["selection"] = found[1]
+            one["aggregator"] = int(found[2])
+            one["in_use"] = found[3] is not None
+        ports[name] = one
+    return ports
+
+
 class Terminal:
     """laggd on a pseudo terminal."""
 

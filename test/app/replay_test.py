@@ -62,6 +62,13 @@ class Lab:
         self.files = [os.path.join(folder, f"far{i}.pcap") for i in range(2)]
         self.near = [f"lg{os.getpid() % 10000}n{i}" for i in range(2)]
         self.dumps = []
+        try:
+            self._open()
+        except BaseException:
+            self.close()
+            raise
+
+    def _open(self):
         tool("ip", "netns", "add", SPACE)
         for i, near in enumerate(self.near):
             tool("ip", "link", "add", near, "type", "veth", "peer", "name", f"far{i}", "netns", SPACE)
@@ -226,7 +233,10 @@ if __name__ == "__main__":
             laggd.skip(f"{program} is not installed")
     if tool("ip", "netns", "add", SPACE, check=False).returncode != 0:
         laggd.skip("network name spaces cannot be made here")
+    entered = tool("ip", "-n", SPACE, "link", "set", "lo", "up", check=False)
     tool("ip", "netns", "del", SPACE)
+    if entered.returncode != 0:  # as where / is no mount point: a chroot
+        laggd.skip(f"network name spaces cannot be entered here: {entered.stdout.strip()}")
     sys.exit(laggd.check_all([
         by_flow_each_frame_arrives_once_and_each_flow_on_one_link_in_order,
         in_turn_both_links_carry_half,

@@ -1,4 +1,4 @@
-"""Telemetry of a stock application: /lagg/list and /lagg/info over its socket, as dpdk-telemetry.py asks."""
+"""Telemetry of a stock application: /lagg/list, /lagg/info and /lagg/lacp over its socket, as dpdk-telemetry.py asks."""
 
 import json
 import socket
@@ -32,7 +32,7 @@ def it_lists_laggs_and_tells_their_state(plugins):
         until(lambda: pmd.link_is_up(a) and pmd.link_is_up(b), "both links are up")
         telemetry = Telemetry(pmd.telemetry_path)
         try:
-            assert {"/lagg/list", "/lagg/info"} <= set(telemetry.ask("/"))
+            assert {"/lagg/list", "/lagg/info", "/lagg/lacp"} <= set(telemetry.ask("/"))
             assert sorted(telemetry.ask("/lagg/list")) == sorted([a, b, c])
 
             info = telemetry.ask(f"/lagg/info,{a}")
@@ -70,10 +70,69 @@ def it_lists_laggs_and_tells_their_state(plugins):
         assert code == 0 and "Invalid port_id" not in text, text[-2000:]
 
 
+# Two laggs at the two ends of two wires.
+AGREED = {"activity", "timeout", "aggregation", "synchronization", "collecting", "distributing"}
+COUNTERS = ("LACPDUsRx", "LACPDUsTx", "MarkerPDUsRx", "MarkerPDUsTx", "MarkerResponsePDUsRx",
+            "MarkerResponsePDUsTx", "UnknownRx", "IllegalRx", "ActorChurnCount",
+            "PartnerChurnCount", "ActorSyncTransitionCount", "PartnerSyncTransitionCount",
+            "ActorChangeCount", "PartnerChangeCount", "flaps", "rate_limited_rx")
+
+
+def it_tells_both_ends_machines_and_counters_of_lacp(plugins):
+    laggs = [f"--vdev=net_lagg{end},policy=lacp,lacp_wait_while=100,lacp_key={7 + end},"
+             f"member=net_wire{end},member=net_wire{end + 2}" for end in range(2)]
+    with Testpmd(plugins, (*WIRES, *laggs), telemetry=True) as pmd:
+        pmd.prompt()
+        a, b = (pmd.port_of(f"net_lagg{i}") for i in range(2))
+        telemetry = Telemetry(pmd.telemetry_path)
+        try:
+            agree = lambda port: all(
+                set(one["actor_state"].split()) == AGREED == set(one["partner_state"].split())
+                for one in lacp_of(telemetry, port).values())
+            until(lambda: len(lacp_of(telemetry, a)) == 2 and agree(a) and agree(b), "they agree")
+            near, far = lacp_of(telemetry, a), lacp_of(telemetry, b)
+            assert telemetry.ask(f"/lagg/lacp,{a}")["policy"] == "lacp"
+            for here, there in (("net_wire0", "net_wire1"), ("net_wire2", "net_wire3")):
+                one, other = near[here], far[there]
+                for field in ("system", "system_priority", "key", "port", "port_priority"):
+                    assert one["actor_" + field] == other["partner_" + field], (field, one, other)
+                    assert one["partner_" + field] == other["actor_" + field], (field, one, other)
+                assert (one["actor_key"], one["partner_key"]) == (7, 8), one
+                assert (one["receive"], one["mux"]) == ("current", "distributing"), one
+                assert one["selection"] == "selected" and one["in_use"] == 1, one
+                for flag in ("individual", "fallback", "looped", "suppressed", "draining"):
+                    assert one[flag] == 0, one
+                assert all(isinstance(one[name], int) for name in COUNTERS), one
+                assert one["LACPDUsRx"] > 0 and one["LACPDUsTx"] > 0 and one["IllegalRx"] == 0, one
+            assert len({one["actor_port"] for one in near.values()}) == 2, near
+
+            alone = telemetry.ask(f"/lagg/lacp,{a},{near['net_wire2']['port']}")
+            assert [alone[key]["name"] for key in alone if key.startswith("member_")] == [
+                "net_wire2"], alone
+            for wrong in ("", ",", ",x", ",65536", ",0", ",31", f",{a}x", f",{a},", f",{a},x",
+                          f",{a},1,2"):
+                assert not telemetry.ask("/lagg/lacp" + wrong), wrong
+            pmd.command(f"port stop {a}")
+            until(lambda: not lacp_of(telemetry, a), "LACP ended")
+            assert telemetry.ask(f"/lagg/lacp,{a}")["nb_ports"] == 0
+        finally:
+            telemetry.close()
+        code, text = pmd.quit()
+        assert code == 0, text[-2000:]
+
+
+def lacp_of(telemetry, port):
+    answer = telemetry.ask(f"/lagg/lacp,{port}")
+    return {answer[key]["name"]: answer[key] for key in answer if key.startswith("member_")}
+
+
 def members_of(telemetry, port):
     info = telemetry.ask(f"/lagg/info,{port}")
     return {info[f"member_{i}"]["name"]: info[f"member_{i}"] for i in range(info["nb_members"])}
 
 
 if __name__ == "__main__":
-    sys.exit(testpmd.check_all([it_lists_laggs_and_tells_their_state]))
+    sys.exit(testpmd.check_all([
+        it_lists_laggs_and_tells_their_state,
+        it_tells_both_ends_machines_and_counters_of_lacp,
+    ]))

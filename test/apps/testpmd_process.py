@@ -12,7 +12,9 @@ import tempfile
 import time
 
 SKIPPED = 77
-PROMPT = "testpmd> "
+# Written letter by letter, and its thread of events writes in between.
+PROMPT = re.compile("\n?".join("testpmd> "))
+EVENT = re.compile(r"\n?Port \d+: [^\n]* event\n")
 PATIENCE = 60  # seconds; the machine may be busy with something else
 
 # Two wires between two laggs.  Ports 0 to 3 are the members in every order of options.
@@ -103,7 +105,8 @@ class Testpmd:
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=theirs,
                                         stderr=theirs, env=environment)
         os.close(theirs)
-        self.text = ""
+        self._raw = ""
+        self.text = ""  # without events
         self._mark = 0
 
     def _read(self, until):
@@ -115,16 +118,17 @@ class Testpmd:
             piece = os.read(self._output, 65536)
         except OSError:  # that is how a terminal ends
             piece = b""
-        self.text += piece.decode(errors="replace").replace("\r", "")
+        self._raw += piece.decode(errors="replace").replace("\r", "")
+        self.text = EVENT.sub("", self._raw)
         return bool(piece)
 
     def prompt(self):
         """Waits for the prompt; what was printed since the one before."""
         until = time.monotonic() + PATIENCE
-        while PROMPT not in self.text[self._mark:]:
+        while not (found := PROMPT.search(self.text, self._mark)):
             if not self._read(until):
                 raise AssertionError(f"testpmd ended: ...{self.text[-2000:]}")
-        end = self.text.index(PROMPT, self._mark) + len(PROMPT)
+        end = found.end()
         answer = self.text[self._mark:end]
         self._mark = end
         return answer
