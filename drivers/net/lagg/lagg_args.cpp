@@ -380,6 +380,8 @@ constexpr auto keys = std::to_array<key_rule>({
      [](start_arguments& out, std::string_view v) {
          return take_milliseconds(out.config.lacp.system.damping.half_life, v, delay_range);
      }},
+    {"lacp_steering", false,
+     [](start_arguments& out, std::string_view v) { return take_flag(out.lacp_steering, v); }},
     {"max_links", false,
      [](start_arguments& out, std::string_view v) {
          return take_number(out.config.lacp.system.max_links, v, {1, max_members});

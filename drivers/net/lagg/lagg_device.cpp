@@ -66,6 +66,7 @@ device::device(rte_eth_dev* eth, start_arguments args)
     rte_eth_dev_owner_new(&owner_.id);
     std::snprintf(owner_.name, sizeof owner_.name, "%s", name_.c_str());
     settings_.mac = first_address_;
+    settings_.steering = args_.lacp_steering;
     renew_published();
     std::lock_guard const hold(registry_mutex);
     registry.push_back(this);
@@ -336,6 +337,7 @@ int device::stop() {
     call_control([this] {
         for (slot& s : slots_) {
             s.follow_link = false;
+            frames_.forget(static_cast<member_id>(&s - slots_.data()));
         }
         return 0;
     });

@@ -166,7 +166,12 @@ private:
     /// Whether a member vanished.
     bool collect_stirred();
     void poll_links(time_point now);
-    void follow(member_id id, std::uint16_t control_queue);
+    /// Queues of a member that are control's; see member_port.
+    struct own_queues {
+        std::uint16_t tx = no_queue;
+        std::uint16_t rx = no_queue;
+    };
+    void follow(member_id id, own_queues queues);
     control_frames::receiver to_aggregator();
     /// Its port has not been handed to the worker to be given back.
     bool is_ours(member_id id) const;

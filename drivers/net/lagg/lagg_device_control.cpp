@@ -170,6 +170,7 @@ void device::carry_out(effect::await_bursts const& e) {
 void device::carry_out(effect::release_member const& e) {
     slots_[e.id].follow_link = false;
     slots_[e.id].awaiting_quiescence = false;
+    frames_.forget(e.id);
     bool const vanished = e.vanished;
     bool const collecting = slots_[e.id].collecting;
     post_to_worker(
@@ -275,6 +276,7 @@ bool device::collect_stirred() {
         if ((what & stirred_removal) != 0) {
             slots_[m.id].follow_link = false;
             statistics_.vanish(m.id);
+            frames_.forget(m.id);
             handle(event::member_vanished{m.port});
             vanished = true;
         } else if ((what & stirred_link) != 0 && slots_[m.id].follow_link) {
@@ -303,9 +305,12 @@ bool device::is_ours(member_id id) const {
     });
 }
 
-void device::follow(member_id id, std::uint16_t control_queue) {
+void device::follow(member_id id, own_queues queues) {
     slots_[id].follow_link = true;
-    slots_[id].control_queue = control_queue;
+    slots_[id].control_queue = queues.tx;
+    if (queues.rx != no_queue) {
+        frames_.listen(id, slots_[id].port, queues.rx);
+    }
     slots_[id].if_index = if_index_of(slots_[id].port);
     slots_[id].kernel_known = false;
 }

@@ -23,12 +23,12 @@ void device::prepare(member_id id, port_id port) {
     event::member_prepared done{
         id, rc == 0 ? errc::ok : errc::device, {}, m->filter(), m->own_address(), rc};
     bool const running = m->running();
-    std::uint16_t const control_queue = m->control_queue();
+    own_queues const queues{m->control_queue(), m->slow_queue()};
     if (rc == 0) {
         members_[id] = std::move(m);
         members_changed();
     }
-    post_to_control([this, done, running, control_queue, port]() mutable {
+    post_to_control([this, done, running, queues, port]() mutable {
         if (done.error != errc::ok) {
             disown(port); // here, where an add meanwhile would be owned anew
             handle(done);
@@ -37,7 +37,7 @@ void device::prepare(member_id id, port_id port) {
             return;
         }
         if (running) {
-            follow(done.id, control_queue);
+            follow(done.id, queues);
             done.link = link_of(done.id);
         }
         handle(done);
@@ -192,21 +192,21 @@ void device::hear_slow_frames(bool wanted) {
 /// the newest. `started`: members that were just started.  `done` completes when bursts follow.
 void device::report(waiter done, std::vector<member_id> started) {
     std::vector<event::filter_changed> filters;
-    std::array<std::uint16_t, max_members> control_queues{};
+    std::array<own_queues, max_members> queues{};
     for (auto const& m : members_) {
         if (m != nullptr) {
             filters.push_back({m->id(), m->filter()});
-            control_queues[m->id()] = m->control_queue();
+            queues[m->id()] = {m->control_queue(), m->slow_queue()};
         }
     }
     post_to_control([this, done = std::move(done), started = std::move(started),
-                     filters = std::move(filters), control_queues, view = port_view(),
+                     filters = std::move(filters), queues, view = port_view(),
                      run = settings_.started, admin_up = settings_.admin_up] {
         for (member_id const id : started) {
             if (!is_ours(id)) {
                 continue; // released meanwhile: its port may be another's by now
             }
-            follow(id, control_queues[id]);
+            follow(id, queues[id]);
             handle(event::link_changed{id, link_of(id)});
         }
         for (auto const& f : filters) {

@@ -188,7 +188,8 @@ int member_port::configure(port_settings const& s) {
 
 int member_port::configure(port_settings const& s, std::uint16_t tx_count) {
     rte_eth_conf const conf = conf_for(port_, s);
-    return rte_eth_dev_configure(port_, static_cast<std::uint16_t>(s.rx.size()), tx_count, &conf);
+    auto const rx_count = static_cast<std::uint16_t>(s.rx.size() + (steers_ ? 1 : 0));
+    return rte_eth_dev_configure(port_, rx_count, tx_count, &conf);
 }
 
 /// A short ring: a few frames a second.
@@ -208,6 +209,14 @@ int member_port::set_up_queues(port_settings const& s, rte_eth_dev_info const& i
             &conf, s.rx[q].pool);
         if (rc != 0) {
             return refused(port_, "rx_queue_setup", rc);
+        }
+    }
+    if (steers_) {
+        rte_eth_rxconf const conf = conf_for(rx_queue_setting{}, s, info);
+        int const rc = steering_.set_up(port_, rx_count, conf,
+                                        clamp_descriptors(control_descriptors, info.rx_desc_lim));
+        if (rc != 0) {
+            return rc;
         }
     }
     auto const tx_count = static_cast<std::uint16_t>(s.tx.size());
@@ -232,7 +241,33 @@ int member_port::start(port_settings const& s) {
             return refused(port_, "stop", rc);
         }
     }
-    rc = configure(s);
+    rte_eth_dev_info info{};
+    steers_ = rte_eth_dev_info_get(port_, &info) == 0 && steering::possible(port_, s, info);
+    if (steers_) {
+        rc = start_configured(s);
+        rc = rc != 0 ? rc : steering_.begin(port_, s);
+        if (rc != 0) {
+            LAGG_LOG(INFO, "member %s: LACP's frames cannot have an rx queue of their own: %s",
+                     describe(port_).c_str(), rte_strerror(-rc));
+            stop();
+            steers_ = false;
+        }
+    }
+    if (!steers_) {
+        rc = start_configured(s);
+        if (rc != 0) {
+            return rc;
+        }
+    }
+    rc = replay(s);
+    if (rc != 0) {
+        stop();
+    }
+    return rc;
+}
+
+int member_port::start_configured(port_settings const& s) {
+    int rc = configure(s);
     if (rc != 0) {
         return rc;
     }
@@ -241,11 +276,7 @@ int member_port::start(port_settings const& s) {
         return refused(port_, "start", rc);
     }
     running_ = true;
-    rc = replay(s);
-    if (rc != 0) {
-        stop();
-    }
-    return rc;
+    return 0;
 }
 
 int member_port::replay(port_settings const& s) {
@@ -270,6 +301,7 @@ void member_port::stop() {
     if (!running_) {
         return;
     }
+    steering_.end(port_);
     int const rc = rte_eth_dev_stop(port_);
     if (rc != 0) {
         refused(port_, "stop", rc);
@@ -329,7 +361,7 @@ drained_frames member_port::drain_rx(std::uint16_t queue, bool collecting, port_
                 drop(frame, drop_reason::rx_not_collecting);
             } else if (is_foreign(*frame, s)) {
                 drop(frame, drop_reason::rx_foreign_unicast);
-            } else if (to.frames.size() >= stash_size || !to.frames.push(frame)) {
+            } else if (to.frames.size() >= control_frames::most_waiting || !to.frames.push(frame)) {
                 drop(frame, drop_reason::drain_no_room);
             }
         }

@@ -7,6 +7,7 @@
 #include "lagg_queue.h"
 #include "lagg_settings.h"
 #include "lagg_slow.h"
+#include "lagg_steering.h"
 
 #include <rte_ethdev.h>
 
@@ -39,6 +40,8 @@ public:
     /// The tx queue, behind those of the application, that control alone uses; no_queue when the
     /// device has none to spare.  As of the last start().
     std::uint16_t control_queue() const noexcept { return control_queue_; }
+    /// The rx queue to which LACP's frames are steered; no_queue when they come with the others.
+    std::uint16_t slow_queue() const noexcept { return steering_.queue(); }
 
     /// First contact: remembers what the port is like, so that give_back() can restore it, and
     /// refuses with a logged reason and -EINVAL what can never work: fewer queues, an offload or
@@ -72,6 +75,7 @@ private:
     int check(port_settings const& s, rte_eth_dev_info const& info) const;
     int configure(port_settings const& s);
     int configure(port_settings const& s, std::uint16_t tx_count);
+    int start_configured(port_settings const& s);
     int set_up_queues(port_settings const& s, rte_eth_dev_info const& info);
     int set_up_control_queue(port_settings const& s, rte_eth_dev_info const& info);
     int replay(port_settings const& s);
@@ -86,6 +90,8 @@ private:
     bool running_ = false;
     bool filter_ = false;
     std::uint16_t control_queue_ = no_queue;
+    bool steers_ = false; // configured with an rx queue more than the application has
+    steering steering_;
     bool multicast_by_all_ = false; // it keeps no list: all multicast while there is one
     std::vector<net::mac_address> extra_macs_;
     rte_ether_addr own_mac_{};

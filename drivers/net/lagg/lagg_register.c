@@ -22,6 +22,6 @@ RTE_PMD_REGISTER_PARAM_STRING(
               "lacp_port_priority=<member>@<0-65535> lacp_select=<stable|bandwidth|count> "
               "lacp_mux=<independent|coupled> "
               "lacp_fallback=<strict|one|individual>[:<delay ms>] lacp_wait_while=<ms> "
-              "lacp_damping=<half life ms> max_links=<1-32> reorder_guard=<0|1> "
+              "lacp_damping=<half life ms> lacp_steering=<0|1> max_links=<1-32> reorder_guard=<0|1> "
               "reorder_wait=<ms> "
               "lsc_poll_period_ms=<1-60000> queues=<n> offloads=<names joined by +>");

@@ -11,6 +11,7 @@
 #include <cassert>
 #include <cstring>
 #include <mutex>
+#include <span>
 #include <utility>
 
 namespace lagg::pmd {
@@ -65,6 +66,15 @@ event::slow_frame to_event(slow_slot const& slot) {
     return e;
 }
 
+event::slow_frame to_event(member_id from, rte_mbuf const& frame) {
+    event::slow_frame e;
+    e.id = from;
+    e.length =
+        static_cast<std::uint16_t>(std::min<std::size_t>(frame.data_len, longest_slow_frame));
+    std::copy_n(first_byte(frame), e.length, e.bytes.begin());
+    return e;
+}
+
 bool has(rx_queue const& q, unsigned int flags) noexcept {
     return q.pool != nullptr && (q.pool->flags & flags) != 0;
 }
@@ -82,6 +92,10 @@ control_frames::control_frames(std::string name, epoch::publisher<snapshot>& vie
 control_frames::~control_frames() {
     for (letter const& l : outbox_) {
         rte_pktmbuf_free(l.frame);
+    }
+    for (rx_record const& r : rx_) {
+        rte_pktmbuf_free_bulk(std::vector(r.waiting.begin(), r.waiting.end()).data(),
+                              static_cast<unsigned int>(r.waiting.size()));
     }
     if (pool_ != nullptr) {
         shelf().put(pool_);
@@ -106,6 +120,15 @@ void control_frames::attach(tx_queue& q) {
 }
 
 void control_frames::retire(rx_queue& q) {
+    for (rx_record const& r : rx_) {
+        if (r.queue == &q) {
+            for (rte_mbuf* const frame : r.waiting) {
+                rte_pktmbuf_free(frame);
+            }
+            q.stash_dropped[static_cast<std::size_t>(drop_reason::drain_no_room)].add(
+                r.waiting.size());
+        }
+    }
     std::erase_if(rx_, [&q](rx_record const& r) { return r.queue == &q; });
 }
 
@@ -119,6 +142,12 @@ void control_frames::retire(tx_queue& q) {
 
 time_point control_frames::visit(time_point now, receiver const& to) {
     send_handed_on_idle();
+    send_all();
+    bool anybody_waits = !outbox_.empty();
+    for (rx_record& r : rx_) {
+        stash_waiting(r, counters_);
+        anybody_waits = anybody_waits || !r.waiting.empty();
+    }
     // Also under other policies: what a late burst left must not wait for the next lacp.
     for (rx_record const& r : rx_) {
         hand_on(*r.queue, to);
@@ -126,7 +155,10 @@ time_point control_frames::visit(time_point now, receiver const& to) {
     snapshot const* const s = views_.newest();
     if (s == nullptr || !s->take_slow || s->run != run_state::running) {
         known_ = false;
-        return never;
+        return anybody_waits ? now + period : never;
+    }
+    for (steered const& from : steered_) {
+        poll_steered(from, to);
     }
     poll_for_idle(now);
     for (rx_record const& r : rx_) {
@@ -143,6 +175,37 @@ void control_frames::hand_on(rx_queue& q, receiver const& to) {
     }
 }
 
+bool control_frames::collects(member_id id) const {
+    snapshot const* const s = views_.newest();
+    return s != nullptr && std::any_of(s->polled.begin(), s->polled.end(),
+                                       [id](auto const& p) { return p.id == id && p.collecting; });
+}
+
+/// At most two bursts: a flood is left to the device, which drops it.
+void control_frames::poll_steered(steered const& from, receiver const& to) {
+    rte_mbuf* frames[32];
+    for (int i = 0; i < 2; ++i) {
+        std::uint16_t const n = pmd::receive(from.port, from.queue, frames, 32);
+        for (rte_mbuf* const frame : std::span(frames, n)) {
+            if (!is_slow(*frame) && !rx_.empty() && collects(from.id)) {
+                stash_or_wait(rx_.front(), frame); // OAM and the like are the application's
+                continue;
+            }
+            to(to_event(from.id, *frame));
+            rte_pktmbuf_free(frame);
+        }
+        counters_.steered.add(n);
+        if (n < std::size(frames)) {
+            return;
+        }
+    }
+}
+
+void control_frames::listen(member_id id, port_id port, std::uint16_t queue) {
+    std::erase_if(steered_, [id](steered const& known) { return known.id == id; });
+    steered_.push_back({id, port, queue});
+}
+
 void control_frames::poll_for_idle(time_point now) {
     for (rx_record& r : rx_) {
         std::uint64_t const polls = r.queue->polls.get();
@@ -151,7 +214,8 @@ void control_frames::poll_for_idle(time_point now) {
             r.polled_at = now;
             continue;
         }
-        if (!r.borrowable || now - r.polled_at < patience || now < r.next_borrow) {
+        if (!r.borrowable || !r.waiting.empty() || now - r.polled_at < patience ||
+            now < r.next_borrow) {
             continue;
         }
         r.next_borrow = now + borrow_period;
@@ -202,6 +266,26 @@ void control_frames::stash(rx_queue& q, rte_mbuf* frame, drop_reason when_full) 
     }
 }
 
+/// Behind what waits already.
+void control_frames::stash_or_wait(rx_record& r, rte_mbuf* frame) {
+    stash_waiting(r, counters_);
+    if (r.waiting.empty() && r.queue->stash.push(frame)) {
+        counters_.stashed.add(1);
+    } else if (r.waiting.size() < most_waiting) {
+        r.waiting.push_back(frame);
+    } else {
+        rte_pktmbuf_free(frame);
+        count(r.queue->stash_dropped, drop_reason::drain_no_room);
+    }
+}
+
+void control_frames::stash_waiting(rx_record& r, control_counters& counters) {
+    while (!r.waiting.empty() && r.queue->stash.push(r.waiting.front())) {
+        r.waiting.pop_front();
+        counters.stashed.add(1);
+    }
+}
+
 void control_frames::take_in(member_id from, drained_frames& what, receiver const& to) {
     auto const at = std::find_if(rx_.begin(), rx_.end(), [&what](rx_record const& r) {
         return r.queue->queue_id == what.queue;
@@ -214,15 +298,10 @@ void control_frames::take_in(member_id from, drained_frames& what, receiver cons
     bool const take_slow = s != nullptr && s->take_slow;
     for (rte_mbuf* const frame : what.frames.take()) {
         if (take_slow && is_slow(*frame)) {
-            event::slow_frame e;
-            e.id = from;
-            e.length = static_cast<std::uint16_t>(
-                std::min<std::size_t>(frame->data_len, longest_slow_frame));
-            std::copy_n(first_byte(*frame), e.length, e.bytes.begin());
+            to(to_event(from, *frame));
             rte_pktmbuf_free(frame);
-            to(e);
         } else {
-            stash(q, frame, drop_reason::drain_no_room);
+            stash_or_wait(*at, frame);
         }
     }
     for (std::size_t i = 0; i < drop_reasons; ++i) {
@@ -253,6 +332,10 @@ rte_mbuf* control_frames::new_frame(lacp::frame const& frame) {
 
 void control_frames::send(way const& to, lacp::frame const& frame) {
     outbox_.reserve(outbox_.size() + 1); // what throws, throws before there is a frame
+    if (outbox_.size() >= most_letters) {
+        drop_letter(outbox_.front());
+        outbox_.erase(outbox_.begin());
+    }
     if (rte_mbuf* const m = new_frame(frame); m != nullptr) {
         outbox_.push_back({to, m});
     } else {
@@ -265,18 +348,34 @@ void control_frames::send_all() {
         return;
     }
     for (letter& l : outbox_) {
-        if (l.to.own_queue != no_queue && l.to.queue == any_queue) {
+        if (l.frame != nullptr && l.to.own_queue != no_queue && l.to.queue == any_queue) {
             send_on(l.to.own_queue, l, counters_.sent_own_queue);
         }
     }
     send_by_queues();
-    for (letter const& l : outbox_) {
-        if (l.frame != nullptr) {
-            rte_pktmbuf_free(l.frame);
-            counters_.not_sent.add(1);
+    std::erase_if(outbox_, [](letter const& l) { return l.frame == nullptr; });
+    for (letter& l : outbox_) {
+        if (++l.attempts == most_attempts) {
+            drop_letter(l);
+            l.frame = nullptr;
         }
     }
-    outbox_.clear();
+    std::erase_if(outbox_, [](letter const& l) { return l.frame == nullptr; });
+}
+
+void control_frames::drop_letter(letter const& l) {
+    rte_pktmbuf_free(l.frame);
+    counters_.not_sent.add(1);
+}
+
+void control_frames::forget(member_id id) {
+    std::erase_if(steered_, [id](steered const& known) { return known.id == id; });
+    for (letter const& l : outbox_) {
+        if (l.to.id == id) {
+            drop_letter(l);
+        }
+    }
+    std::erase_if(outbox_, [id](letter const& l) { return l.to.id == id; });
 }
 
 /// The queue is ours, or borrowed.

@@ -15,6 +15,7 @@
 #include <array>
 #include <chrono>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <string>
 #include <vector>
@@ -44,6 +45,11 @@ public:
     static constexpr std::chrono::milliseconds data_patience{1000};
     /// Frames that one such visit takes from a queue's members, together.
     static constexpr std::size_t most_frames_a_visit = 2048;
+    /// What a leaving member had, and does not fit the stash, waits for room: at most so much.
+    static constexpr std::size_t most_waiting = 4 * stash_size;
+    /// A frame that no member took is tried again with so many visits, a second or so.
+    static constexpr unsigned int most_attempts = 100;
+    static constexpr std::size_t most_letters = 128;
     /// Queues that are tried to be borrowed before a frame is handed over.
     static constexpr std::size_t most_tries = 4;
     static constexpr unsigned int pool_size = 2047;
@@ -83,9 +89,13 @@ public:
     /// A frame that send() cannot be asked for any more, for its member does not run.
     void not_sent() { counters_.not_sent.add(1); }
     /// Puts on the wires what send() was given: by the member's own queue, else by a queue that is
-    /// idle at this moment, else through the next burst on one that is not.  What no member takes
-    /// is counted; whoever needs it, sends again.
+    /// idle at this moment, else through the next burst on one that is not.  What a member does
+    /// not take, for its ring is full, is tried again by visit(); given up, it is counted.
     void send_all();
+    /// The member runs, and its slow frames are steered to this rx queue of its: visit() polls it.
+    void listen(member_id id, port_id port, std::uint16_t queue);
+    /// The member stops, or is gone: nothing more is sent to it, nor polled of it.
+    void forget(member_id id);
 
     /// To the stash of its queue, for the application's next burst; slow frames, where they are
     /// ours, to `to`.
@@ -97,19 +107,31 @@ private:
         std::uint64_t polls;
         time_point polled_at;
         time_point next_borrow;
-        bool borrowable; // its pool may be used by two threads
+        bool borrowable;                 // its pool may be used by two threads
+        std::deque<rte_mbuf*> waiting{}; // for room in the stash; older than what is stashed next
+    };
+    struct steered {
+        member_id id;
+        port_id port;
+        std::uint16_t queue;
     };
     struct letter {
         way to;
         rte_mbuf* frame;
+        unsigned int attempts = 0;
     };
 
     static void hand_on(rx_queue& q, receiver const& to);
+    bool collects(member_id id) const;
+    void poll_steered(steered const& from, receiver const& to);
     void poll_for_idle(time_point now);
     void poll_for(rx_queue& q, bool may_drop);
     std::size_t poll_member(rx_queue& q, snapshot const& s, polled_member const& m,
                             std::size_t most);
     void stash(rx_queue& q, rte_mbuf* frame, drop_reason when_full);
+    void stash_or_wait(rx_record& r, rte_mbuf* frame);
+    static void stash_waiting(rx_record& r, control_counters& counters);
+    void drop_letter(letter const& l);
     void send_handed_on_idle();
     bool send_on(std::uint16_t queue, letter& l, counter& sent);
     void send_through_borrowed(tx_queue& q);
@@ -125,6 +147,7 @@ private:
     std::vector<tx_queue*> tx_;
     std::size_t next_tx_ = 0; // where the search for an idle queue begins, index into tx_
     std::vector<letter> outbox_;
+    std::vector<steered> steered_;
     rte_mempool* pool_ = nullptr;
     bool pool_failed_ = false; // and it was said
     bool known_ = false;       // visited while slow frames are ours; since then polls are compared

@@ -87,6 +87,7 @@ constexpr std::array control_fields{
     control_field{&control_counters::sent_borrowed, "control_sent_borrowed"},
     control_field{&control_counters::handed_over, "control_handed_over"},
     control_field{&control_counters::not_sent, "control_not_sent"},
+    control_field{&control_counters::steered, "control_steered"},
     control_field{&control_counters::polls, "control_polls"},
     control_field{&control_counters::stashed, "control_stashed"}};
 

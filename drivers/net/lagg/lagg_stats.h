@@ -55,6 +55,7 @@ struct control_counters {
     counter sent_borrowed;  // by a queue of the application's that was idle
     counter handed_over;    // through the next burst on a queue that was not
     counter not_sent;       // no member took it, no room, no memory
+    counter steered;        // received on members' rx queues that are control's
     counter polls;          // of an rx queue for an application that does not
     counter stashed;        // frames left for the application's next burst
 };
@@ -181,7 +182,7 @@ private:
     std::deque<record> records_; // in the order of first joining
     port_totals forgotten_;      // of records that made room for others
     port_totals zero_;
-    std::array<std::uint64_t, 6> control_zero_{}; // what control_ showed at the last reset
+    std::array<std::uint64_t, 7> control_zero_{}; // what control_ showed at the last reset
 
     std::mutex lacp_mutex_; // guards lacp_records_; taken last, held for sums only
     std::vector<lacp_record> lacp_records_;

@@ -170,7 +170,8 @@ reorder_guard aggregator::guard_after(bucket_table const& next, time_point now) 
     reorder_guard guard = guard_;
     if (config_.policy == policy::lacp && config_.lacp.reorder_guard) {
         guard.table_changed(table_, next, answering(), version_ + 1,
-                            now + config_.lacp.reorder_wait, now + config_.lacp.system.drain_wait);
+                            now + config_.lacp.reorder_wait,
+                            now + std::min(config_.lacp.system.drain_wait, longest_marker_wait));
     } else {
         guard.clear();
     }
@@ -251,6 +252,7 @@ void aggregator::await_bursts() {
         if (m.draining && !m.unused) {
             version = std::max(version, m.unused_since);
         }
+        version = std::max(version, m.idle_since);
     }
     if (version > awaited_version_) {
         awaited_version_ = version;
@@ -258,10 +260,15 @@ void aggregator::await_bursts() {
     }
 }
 
-void aggregator::adopt(outcome const& o) noexcept {
+void aggregator::adopt(outcome const& o, time_point now) noexcept {
     auto const distributing = distributing_in(o.next);
     auto const collecting = collecting_in(o.next);
     for (auto& m : members_) {
+        if (lacp_ && m.distributing && !distributing.test(m.id) &&
+            m.phase == member_phase::present) {
+            m.idle_since = version_;
+            m.speak_at = now + longest_silence;
+        }
         m.distributing = distributing.test(m.id);
         m.collecting = collecting.test(m.id);
         m.named = m.phase == member_phase::leaving;
@@ -299,12 +306,15 @@ errc aggregator::flush(time_point now, effect_list& out) {
             published_ = o.next;
             version_ = o.next.version;
         }
-        adopt(o);
+        adopt(o, now);
         await_bursts();
-        for (effect_list* part : {&due_, &changes, &frames_, &completions_}) {
+        for (effect_list* part : {&due_, &changes}) {
             std::move(part->begin(), part->end(), std::back_inserter(out));
             part->clear();
         }
+        take_frames(now, out);
+        std::move(completions_.begin(), completions_.end(), std::back_inserter(out));
+        completions_.clear();
     } catch (std::bad_alloc const&) {
         return errc::out_of_memory;
     }
@@ -313,6 +323,11 @@ errc aggregator::flush(time_point now, effect_list& out) {
 
 time_point aggregator::next_deadline() const noexcept {
     time_point first = std::min(reconsider_at_, guard_.next_deadline());
+    for (auto const& m : members_) {
+        if (m.idle_since != 0 && !frames_.empty()) {
+            first = std::min(first, m.speak_at);
+        }
+    }
     if (lacp_) {
         first = std::min(first, lacp_->next_deadline());
     }

@@ -15,6 +15,7 @@
 
 #include <array>
 #include <bitset>
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -26,6 +27,12 @@ namespace lagg {
 
 class aggregator {
 public:
+    /// A drain waits no longer than this for a Marker, lest it wait for a partner that answers
+    /// none.
+    static constexpr std::chrono::milliseconds longest_marker_wait{1000};
+    /// A burst that is parked for longer does not keep LACP from speaking.
+    static constexpr std::chrono::milliseconds longest_silence{100};
+
     /// Memory for one snapshot; nullptr or std::bad_alloc when there is none.
     using snapshot_maker = std::function<std::unique_ptr<snapshot>()>;
 
@@ -119,6 +126,7 @@ private:
     void leave_lacp(member_id id, time_point now);
     lacp::port_settings lacp_port_of(member const& m) const;
     void collect_frames();
+    void take_frames(time_point now, effect_list& out) noexcept;
     std::uint16_t queue_of_marker(std::uint32_t transaction);
     eligible negotiated() const;
     std::bitset<max_members> answering() const;
@@ -134,7 +142,7 @@ private:
     std::vector<share> shares_of(std::bitset<max_members> const& distributing) const;
     link_state link_of(snapshot const& s) const noexcept;
     void list_changes(outcome const& o, effect_list& out) const;
-    void adopt(outcome const& o) noexcept;
+    void adopt(outcome const& o, time_point now) noexcept;
     void await_bursts();
 
     void tell(member const& m, effect::member_change change);

@@ -23,6 +23,9 @@ void aggregator::on(event::slow_frame const& e, time_point now) {
 void aggregator::on(event::bursts_ended const& e, time_point now) {
     for (auto& m : members_) {
         m.unused = m.unused || (m.unused_since != 0 && m.unused_since <= e.version);
+        if (m.idle_since <= e.version) {
+            m.idle_since = 0;
+        }
     }
     for (member_id const id : guard_.bursts_ended(e.version)) {
         std::vector<std::uint32_t> transactions;
@@ -135,6 +138,24 @@ void aggregator::collect_frames() {
         append(frames_, effect::send_frame{
                             .id = m->id, .port = m->port, .queue = queue, .frame = out.frame});
     }
+}
+
+/// A PDU that says that a member stopped distributing goes out behind its last frame.
+/// `out`: has room for all of them.
+void aggregator::take_frames(time_point now, effect_list& out) noexcept {
+    std::size_t waiting = 0;
+    for (auto& frame : frames_) {
+        member* const m = find(std::get<effect::send_frame>(frame).id);
+        if (m != nullptr && (!lacp_ || m->phase != member_phase::present || now >= m->speak_at)) {
+            m->idle_since = 0;
+        }
+        if (m != nullptr && m->idle_since != 0) {
+            std::swap(frames_[waiting++], frame);
+        } else {
+            out.push_back(std::move(frame));
+        }
+    }
+    frames_.erase(frames_.begin() + static_cast<std::ptrdiff_t>(waiting), frames_.end());
 }
 
 std::uint16_t aggregator::queue_of_marker(std::uint32_t transaction) {

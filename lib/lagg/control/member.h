@@ -43,6 +43,11 @@ struct member {
     bool draining = false;
     bool unused = false;
     std::uint64_t unused_since = 0;
+    /// It was in `distributing` before snapshot `idle_since`, and bursts on older ones may still
+    /// send: its frames, which say that it stopped, wait for them, until `speak_at` at the latest.
+    std::uint64_t idle_since = 0; // 0: they do not wait
+    time_point speak_at{0};
+
     bool to_leave = false;  // joining: removed meanwhile; is released as soon as it is prepared
     bool announced = false; // member_change::joined was told, so `left` will be
     bool named = false;     // leaving: await_quiescence was handed out, so it may be answered

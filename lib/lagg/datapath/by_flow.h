@@ -99,24 +99,6 @@ void group_hashed(flow_table const& table, Frame const* frames, std::uint32_t co
     fill.finish();
 }
 
-/// Bursts of fewer frames are over before a vector form has loaded its constants.
-inline constexpr std::size_t worth_a_vector = 6;
-
-/// group_by_flow() for fewer than worth_a_vector frames.
-template<class Read>
-void group_short(flow_table const& table, typename Read::frame const* frames, std::size_t count,
-                 grouped_frames<typename Read::frame>& groups) noexcept {
-    net::hash_keys const keys = net::keys_of(table.rule.seed);
-    many_groups<typename Read::frame> fill(groups, table.members);
-    for (std::size_t i = 0; i < count; ++i) {
-        std::uint32_t const hash =
-            table.rule.use_flowid && Read::has_flowid(frames[i])
-                ? net::mix_flowid(Read::flowid(frames[i]), keys)
-                : net::flow_hash_usual(table.rule, keys, view_of<Read>(frames[i]));
-        fill.put(frames[i], i, table.bucket[hash % bucket_count]);
-    }
-}
-
 /// Fills `groups` with `count` frames, at most chunk_size.  Burst path.
 template<class Read>
 void group_by_flow(flow_table const& table, typename Read::frame const* frames, std::size_t count,

@@ -228,9 +228,7 @@ LAGG_AVX2 void group_by_flow(flow_table const& table, typename Read::frame const
                              std::size_t count,
                              grouped_frames<typename Read::frame>& groups) noexcept {
     using frame = typename Read::frame;
-    if (count < worth_a_vector) {
-        group_short<Read>(table, frames, count, groups);
-    } else if (table.rule.symmetric && !table.rule.use_flowid) {
+    if (table.rule.symmetric && !table.rule.use_flowid) {
         lagg::group_by_flow<Read>(table, frames, count, groups);
     } else if (table.members <= few_groups<frame>::most) {
         group_by_rule<Read, few_groups<frame>>(table, frames, count, groups);

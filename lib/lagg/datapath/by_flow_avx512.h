@@ -322,10 +322,6 @@ LAGG_AVX512 void group_by_flow(flow_table const& table, typename Read::frame con
                                std::size_t count,
                                grouped_frames<typename Read::frame>& groups) noexcept {
     net::hash_rule const& rule = table.rule;
-    if (count < worth_a_vector) {
-        group_short<Read>(table, frames, count, groups);
-        return;
-    }
     lazy_keys lazy;
     if (rule.use_flowid) {
         __m512i const key = all(net::keys_of(rule.seed).flowid);

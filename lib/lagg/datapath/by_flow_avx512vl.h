@@ -122,9 +122,7 @@ LAGG_AVX512VL void group_by_flow(flow_table const& table, typename Read::frame c
                                  std::size_t count,
                                  grouped_frames<typename Read::frame>& groups) noexcept {
     net::hash_rule const& rule = table.rule;
-    if (count < worth_a_vector) {
-        group_short<Read>(table, frames, count, groups);
-    } else if (rule.use_flowid) {
+    if (rule.use_flowid) {
         group_hashed_by<Read, avx2::by_flowid<Read>>(table, frames, count, groups);
     } else if (rule.symmetric) {
         lagg::group_by_flow<Read>(table, frames, count, groups);

@@ -339,6 +339,31 @@ TEST(AggregatorLacp, SwitchesToAnotherPolicyAndBackUnderTheSameMembers) {
     EXPECT_EQ(r.distributing(), (ports{1, 2}));
 }
 
+TEST(AggregatorLacp, NegotiatesAgainWithinSecondsHoweverOftenThePolicyWasSwitched) {
+    for (int switches = 1; switches < 12; ++switches) {
+        for (auto const apart : {0ms, 1ms, 30ms, 400ms}) {
+            back_to_back pair;
+            pair.join(1);
+            pair.join(2);
+            pair.run_for(5s);
+            rig& r = pair.here();
+            for (int i = 0; i < switches; ++i) {
+                for (policy const p : {policy::roundrobin, policy::lacp}) {
+                    config c = r.control.current_config();
+                    c.policy = p;
+                    r.ask_for(c);
+                    pair.exchange();
+                    pair.run_for(apart);
+                }
+            }
+            pair.run_for(6s);
+            EXPECT_EQ(r.distributing(), (ports{1, 2})) << switches << " " << apart.count();
+            EXPECT_EQ(pair.there().distributing(), (ports{1, 2}))
+                << switches << " " << apart.count();
+        }
+    }
+}
+
 TEST(AggregatorLacp, IsOneSystemForItsOwnAddressWhenNoneIsGiven) {
     config c = with_policy(policy::lacp);
     back_to_back pair{c};

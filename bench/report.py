@@ -1,0 +1,172 @@
+#!/usr/bin/env python3
+"""One JSON of all benches of a run, and a report that a reader can repeat: ratios first."""
+
+import argparse
+import json
+import pathlib
+import platform
+import re
+import subprocess
+
+# Path of the table, our hash, net_bonding's hash, at least.
+TABLE = [
+    ('roundrobin', 'none', 'none', 4.0), ('loadbalance', 'l2', 'l2', 1.4),
+    ('loadbalance', 'l23', 'l23', 1.8), ('loadbalance', 'l34', 'l34', 1.8),
+    ('loadbalance', 'l234', 'l34', None), ('loadbalance', 'rss', 'l34', 2.0),
+    ('lacp', 'l34', 'l34', 2.0), ('broadcast', 'none', 'none', 1.5), ('failover', 'none', 'none', None),
+]
+
+
+def medians(files):
+    """Name -> counters, with the coefficient of variation of each as <counter>_cv."""
+    found, context = {}, {}
+    for file in files:
+        data = json.loads(file.read_text())
+        context = data['context']
+        for entry in data['benchmarks']:
+            kind = entry.get('aggregate_name')
+            if kind not in ('median', 'cv'):
+                continue
+            counters = {k: v for k, v in entry.items() if isinstance(v, float) and
+                        k not in ('real_time', 'cpu_time')}
+            case = found.setdefault(entry['run_name'], {'repetitions': entry['repetitions']})
+            case.update({k + ('_cv' if kind == 'cv' else ''): v for k, v in counters.items()})
+    return found, context
+
+
+def first_line(*command):
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split('\n')[0]
+    except (OSError, subprocess.CalledProcessError):
+        return 'unknown'
+
+
+def machine():
+    info = pathlib.Path('/proc/cpuinfo').read_text()
+    model = re.search(r'model name\s*: (.*)', info)
+    build = pathlib.Path('build/compile_commands.json')
+    flags = []
+    if build.exists():
+        for unit in json.loads(build.read_text()):
+            if unit['file'].endswith('lagg_tx.cpp'):
+                flags = re.findall(r'(?<= )-(?:O\S+|march=\S+|std=\S+)', unit['command'])
+    return {'cpu': model.group(1) if model else platform.processor(),
+            'kernel': platform.release(),
+            'compiler': first_line('c++', '--version'),
+            'flags': ' '.join(flags),
+            'dpdk': first_line('pkg-config', '--modversion', 'libdpdk')}
+
+
+def overhead(cases, pmd, policy, hashed, rest):
+    case = cases.get(f'tx/{pmd}/{policy}/{hashed}/{rest}')
+    return case and case['overhead_cycles']
+
+
+def ratio_rows(cases, rest):
+    for policy, ours, theirs, least in TABLE:
+        lagg = overhead(cases, 'net_lagg', policy, ours, rest)
+        bond = overhead(cases, 'net_bonding', policy, theirs, rest)
+        if lagg and bond:
+            yield policy, ours, lagg, bond, least
+
+
+def ratio_table(cases, members, burst):
+    lines = ['| path | hash | | net_bonding | net_lagg | ratio | at least |',
+             '| --- | --- | --- | --- | --- | --- | --- |']
+    for state in ('warm', 'cold'):
+        rest = f'members:{members}/burst:{burst}/{state}'
+        for policy, hashed, lagg, bond, least in ratio_rows(cases, rest):
+            lines.append(f'| {policy} | {hashed} | {state} | {bond:.2f} | {lagg:.2f} | '
+                         f'**{bond / lagg:.2f}** | {least or "-"} |')
+    return lines
+
+
+def plain_table(cases, prefix):
+    rows = {name: c for name, c in sorted(cases.items()) if name.startswith(prefix)}
+    if not rows:
+        return []
+    columns = sorted({k for c in rows.values() for k in c if not k.endswith('_cv')} - {'repetitions'})
+    lines = ['| case | ' + ' | '.join(columns) + ' | spread |', '| --- ' * (len(columns) + 2) + '|']
+    for name, c in rows.items():
+        spread = max((abs(c.get(k + '_cv', 0)) for k in columns), default=0)
+        values = ' | '.join(f'{c[k]:.4g}' if k in c else '' for k in columns)
+        lines.append(f'| {name} | {values} | {spread * 100:.0f} % |')
+    return lines
+
+
+def plot(cases, out):
+    """Overhead by burst size, a curve for each PMD.  Returns the names of the files."""
+    try:
+        import matplotlib
+    except ImportError:
+        return []
+    matplotlib.use('Agg')
+    from matplotlib import pyplot
+    panels = [('loadbalance', 'l34', 'l34'), ('roundrobin', 'none', 'none'), ('lacp', 'l34', 'l34'),
+              ('broadcast', 'none', 'none')]
+    figure, axes = pyplot.subplots(2, 2, figsize=(10, 7))
+    for axis, (policy, ours, theirs) in zip(axes.flat, panels):
+        for pmd, hashed in (('net_lagg', ours), ('net_bonding', theirs)):
+            for state, style in (('warm', '-'), ('cold', '--')):
+                points = []
+                for name, c in cases.items():
+                    match = re.fullmatch(f'tx/{pmd}/{policy}/{hashed}/members:4/burst:(\\d+)/{state}',
+                                         name)
+                    if match:
+                        points.append((int(match.group(1)), c['overhead_cycles']))
+                if points:
+                    axis.plot(*zip(*sorted(points)), style, marker='o', label=f'{pmd}, {state}')
+        axis.set_title(f'{policy} {ours if ours != "none" else ""}, 4 members')
+        axis.set_xlabel('burst')
+        axis.set_ylabel('cycles per packet over a bare port')
+        axis.set_xscale('log', base=2)
+        axis.set_ylim(bottom=0)
+        axis.legend(fontsize='small')
+    figure.tight_layout()
+    files = [out.with_suffix(suffix) for suffix in ('.png', '.svg')]
+    for file in files:
+        figure.savefig(file, metadata={'Date': None} if file.suffix == '.svg' else None)
+    return files
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument('--name', required=True)
+    parser.add_argument('--out', type=pathlib.Path, required=True)
+    parser.add_argument('files', nargs='+', type=pathlib.Path)
+    options = parser.parse_args()
+    cases, context = medians(options.files)
+    where = machine()
+    options.out.mkdir(parents=True, exist_ok=True)
+    base = options.out / (options.name + '.json')
+    base.write_text(json.dumps({'machine': where, 'context': context, 'cases': cases}, indent=1,
+                               sort_keys=True) + '\n')
+
+    lines = [f'# {options.name}', '',
+             'Cycles (TSC) per packet over the bare member port; both PMDs in one process and one run, '
+             'the same members that cost nothing, 64-byte UDP over IPv4, repetitions interleaved.',
+             'A figure is the median of its repetitions, each of which is the tenth percentile of 101 '
+             'blocks that alternate with the bare port.', '']
+    for burst in (32, 64):
+        lines += [f'## Ratios, 4 members, burst {burst}', '', *ratio_table(cases, 4, burst), '']
+    for image in plot(cases, base):
+        if image.suffix == '.png':
+            lines += [f'![overhead by burst size]({image.name})', '']
+    lines += ['## Where and how', ''] + [f'* {k}: {v}' for k, v in where.items()]
+    lines += [f'* load average when it began: {context.get("load_avg")}',
+              f'* TSC: {context.get("mhz_per_cpu")} MHz', '']
+    for title, prefix in (('Transmit, everything', 'tx/'), ('Receive', 'rx/'), ('Pin', 'pin/'),
+                          ('Snapshot schemes', 'snapshot/'), ('Flow hash', 'flow_hash/'),
+                          ('Sorting by member', 'distribute/'), ('Scaling', 'scaling/'),
+                          ('Failover gap', 'failover_gap/'), ('Reconfiguration', 'reconfigure/'),
+                          ('Grace period', 'grace/')):
+        table = plain_table(cases, prefix)
+        if table:
+            lines += [f'## {title}', '', *table, '']
+    base.with_suffix('.md').write_text('\n'.join(lines))
+    print('\n'.join(ratio_table(cases, 4, 32)))
+    print(f'\n{base.with_suffix(".md")}')
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,105 @@
+"""Open vSwitch's userspace datapath as a partner: a database and a switch of the test's own, in its
+folder and its name space.  Its view of a member is in the form that lagg_process.py describes."""
+
+import os
+import re
+
+from lab import end, tool, until
+from lagg_process import make_end
+
+PROGRAMS = ("ovsdb-tool", "ovsdb-server", "ovs-vsctl", "ovs-vswitchd", "ovs-appctl")
+SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema"
+
+
+class OpenVSwitch:
+    def __init__(self, lab, space):
+        self.lab, self.space = lab, space
+        self.folder = os.path.join(lab.folder, "ovs")
+        os.mkdir(self.folder)
+        self._environment = {f"OVS_{name}DIR": self.folder for name in ("RUN", "LOG", "DB")}
+        database = os.path.join(self.folder, "conf.db")
+        self._socket = os.path.join(self.folder, "db.sock")
+        self._control = os.path.join(self.folder, "switch.ctl")
+        tool("ovsdb-tool", "create", database, SCHEMA)
+        lab.start(space, ["ovsdb-server", database, f"--remote=punix:{self._socket}",
+                          f"--unixctl={self.folder}/db.ctl", "-vconsole:warn"], "ovsdb",
+                  environment=self._environment)
+        until(lambda: os.path.exists(self._socket), "Open vSwitch's database", 20)
+        self.configure("init")
+        self._start_switch()
+
+    def _start_switch(self):
+        self.switch = self.lab.start(
+            self.space, ["ovs-vswitchd", f"unix:{self._socket}", f"--unixctl={self._control}",
+                         "-vconsole:info"], "switch", environment=self._environment)
+        until(lambda: os.path.exists(self._control) and
+              "healthy" not in self.ask("version", check=False), "Open vSwitch", 20)
+
+    def configure(self, *words):
+        return tool("ovs-vsctl", f"--db=unix:{self._socket}", "--no-wait", *words)
+
+    def ask(self, *words, check=True):
+        return tool("ovs-appctl", "-t", self._control, *words, check=check)
+
+    def add_bridge(self, bridge):
+        self.configure("add-br", bridge, "--", "set", "bridge", bridge, "datapath_type=netdev")
+        until(lambda: bridge in self.lab.ip(self.space, "link"), f"interface {bridge}", 20)
+        self.lab.ip(self.space, "link", "set", bridge, "up")
+
+    def add_bond(self, bridge, bond, interfaces, lacp="active", time="fast", mode="balance-tcp",
+                 **more):
+        self.configure("add-bond", bridge, bond, *interfaces, f"lacp={lacp}", f"bond_mode={mode}",
+                       f"other_config:lacp-time={time}",
+                       "other_config:bond-rebalance-interval=0",  # flows stay where they are
+                       *(f"other_config:{key.replace('_', '-')}={value}"
+                         for key, value in more.items()))
+
+    def add_port(self, bridge, interface, key):
+        """A port that is no bond and speaks LACP; lacp() knows it by the interface's name."""
+        self.configure("add-port", bridge, interface, "--", "set", "port", interface, "lacp=active",
+                       "other_config:lacp-time=fast", f"other_config:lacp-aggregation-key={key}",
+                       "--", "set", "interface", interface,
+                       f"other_config:lacp-aggregation-key={key}")
+
+    def remove_bond(self, bond):
+        self.configure("del-port", bond)
+        until(lambda: not self.ask("lacp/show", bond, check=False).startswith("----"),
+              f"{bond} is gone", 10)
+
+    def restart(self, how):
+        """The switch ends as the signal tells, and a new one begins with the same database."""
+        end(self.switch, how)
+        if os.path.exists(self._control):
+            os.unlink(self._control)
+        self._start_switch()
+
+    def lacp(self, bond):
+        """{} while there is no such bond; else its fields, and by interface its members."""
+        text = self.ask("lacp/show", bond, check=False)
+        if not text.startswith("----"):
+            return {}
+        head, *parts = re.split(r"^(?:member|sl[a]ve): ", text, flags=re.MULTILINE)  # two versions
+        found = dict(_fields(head), members={})
+        for part in parts:
+            first, rest = part.split("\n", 1)
+            name, status = first.split(": ", 1)
+            fields = _fields(rest)
+            member = {"status": status.strip(), "may_enable": fields["may_enable"] == "true"}
+            for whose in ("actor", "partner"):
+                member[whose] = make_end(
+                    *(fields[f"{whose} {field}"] for field in ("sys_id", "sys_priority", "key",
+                                                               "port_id", "port_priority")),
+                    (word.replace("synchronized", "synchronization")
+                     for word in fields[f"{whose} state"].split()))
+            found["members"][name] = member
+        return found
+
+    def enabled(self, bond):
+        """Interfaces that the bond sends on."""
+        text = self.ask("bond/show", bond, check=False)
+        return set(re.findall(r"^(?:member|sl[a]ve) (\S+): enabled", text, flags=re.MULTILINE))
+
+
+def _fields(text):
+    return dict((part.strip() for part in line.split(": ", 1))
+                for line in (raw + " " for raw in text.splitlines()) if ": " in line)
