@@ -341,7 +341,7 @@ def a_drained_member_leaves_without_a_loss():
         until(lambda: laggd.view(0) is None and switch.enabled("bond0") == {"o1"},
               "both ends left the member", 10)
         # 3 s for a Marker response that this partner never sends, 3 s for it to stop.
-        measured("drained", time.monotonic() - begin, high=8.0)
+        measured("drained", time.monotonic() - begin, high=6.0)
         time.sleep(0.5)
         before = [counters(lab, "b", f"o{i}")[1] for i in range(2)]
         time.sleep(0.5)
