@@ -25,6 +25,7 @@ struct system_id {
     std::uint16_t priority = 32768;
     net::mac_address address;
 
+    // NOLINTNEXTLINE(modernize-use-nullptr): clang-tidy 14 trips over a defaulted <=>
     friend constexpr auto operator<=>(system_id const&, system_id const&) = default;
 };
 
@@ -33,6 +34,7 @@ struct port_id {
     std::uint16_t priority = 32768;
     std::uint16_t number = 0;
 
+    // NOLINTNEXTLINE(modernize-use-nullptr): clang-tidy 14 trips over a defaulted <=>
     friend constexpr auto operator<=>(port_id const&, port_id const&) = default;
 };
 

@@ -13,6 +13,7 @@ namespace lagg::net {
 struct mac_address {
     std::array<std::uint8_t, 6> bytes{};
 
+    // NOLINTNEXTLINE(modernize-use-nullptr): clang-tidy 14 trips over a defaulted <=>
     friend constexpr auto operator<=>(mac_address const&, mac_address const&) = default;
 
     constexpr bool is_zero() const noexcept { return *this == mac_address{}; }

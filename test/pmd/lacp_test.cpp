@@ -17,7 +17,7 @@
 namespace lagg::test {
 namespace {
 
-std::string const brisk = "policy=lacp,lacp_rate=fast,lacp_wait_while=0,lsc_poll_period_ms=5";
+std::string const brisk = "policy=lacp,lacp_wait_while=0,lsc_poll_period_ms=5"; // fast by default
 
 /// `links` wires between two started laggs.
 class pair_of_laggs {
@@ -192,6 +192,40 @@ TEST_F(Lacp, KeepsItsLinksForAMinuteAndTheFramesInOrderWhenNobodyPolls) {
         },
         "what was stashed");
     EXPECT_EQ(count, next);
+}
+
+TEST_F(Lacp, KeepsItsLinksAtTheSlowRateWhenNobodyPolls) {
+    if (times(0, 1) == 0) {
+        GTEST_SKIP() << "two minutes: four PDUs at the slow rate; with test/run.sh --long";
+    }
+    pair_of_laggs p(1, "lacp_rate=slow", "lacp_rate=slow");
+    p.negotiated(1);
+    auto const heard = pair_of_laggs::info(*p.here, p.near[0]).counters.lacpdus_rx;
+    auto const deadline = std::chrono::steady_clock::now() + std::chrono::minutes(4);
+    while (pair_of_laggs::info(*p.here, p.near[0]).counters.lacpdus_rx < heard + 4) {
+        ASSERT_LT(std::chrono::steady_clock::now(), deadline);
+        ASSERT_EQ(1U, pair_of_laggs::distributing(p.here->status()));
+        ASSERT_EQ(1U, pair_of_laggs::distributing(p.there->status()));
+        std::this_thread::yield();
+    }
+}
+
+TEST_F(Lacp, KeepsItsLinksWhenTheApplicationsPoolIsEmpty) {
+    pair_of_laggs p;
+    p.negotiated(2);
+    std::vector<rte_mbuf*> hoard;
+    while (rte_mbuf* const m = rte_pktmbuf_alloc(pool())) {
+        hoard.push_back(m);
+    }
+    ASSERT_EQ(0U, pool_level());
+    auto const heard = pair_of_laggs::info(*p.here, p.near[0]).counters.lacpdus_rx;
+    wait_until(
+        [&] {
+            EXPECT_EQ(2U, pair_of_laggs::distributing(p.here->status()));
+            return pair_of_laggs::info(*p.here, p.near[0]).counters.lacpdus_rx >= heard + 4;
+        },
+        "four more PDUs");
+    free_all(hoard);
 }
 
 TEST_F(Lacp, HearsItsPartnerThroughQueuesThatNobodyEmpties) {

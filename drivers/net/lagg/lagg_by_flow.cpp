@@ -1,16 +1,13 @@
 // Which form of grouping by flow the bursts of this process use.
-#include <cstdint>
-// 22.11's header forgets C++; a first declaration decides.
-extern "C" std::uint16_t rte_vect_get_max_simd_bitwidth(void);
-
 #include "lagg_by_flow.h"
+
+#include "lagg_simd.h"
 
 #include "lagg/datapath/by_flow_avx2.h"
 #include "lagg/datapath/by_flow_avx512.h"
 #include "lagg/datapath/by_flow_avx512vl.h"
 
 #include <rte_cpuflags.h>
-#include <rte_vect.h>
 
 #include <algorithm>
 #include <array>
@@ -32,7 +29,7 @@ bool has_all(std::initializer_list<rte_cpu_flag_t> flags) noexcept {
 }
 
 bool has_avx2() noexcept {
-    return rte_vect_get_max_simd_bitwidth() >= RTE_VECT_SIMD_256 &&
+    return lagg_simd_bits() >= 256 &&
            has_all({RTE_CPUFLAG_AVX2, RTE_CPUFLAG_BMI1, RTE_CPUFLAG_BMI2, RTE_CPUFLAG_POPCNT});
 }
 
@@ -43,7 +40,7 @@ bool has_avx512vl() noexcept {
 }
 
 bool has_avx512() noexcept {
-    return rte_vect_get_max_simd_bitwidth() >= RTE_VECT_SIMD_512 && has_avx512vl();
+    return lagg_simd_bits() >= 512 && has_avx512vl();
 }
 
 constexpr std::array variants{

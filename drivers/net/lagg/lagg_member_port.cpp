@@ -376,7 +376,8 @@ std::vector<drained_frames> member_port::drain(bool collecting, port_settings co
     }
     drain_tx(static_cast<std::uint16_t>(s.tx.size() + (control_queue_ == no_queue ? 0 : 1)));
     all.reserve(s.rx.size());
-    for (std::uint16_t q = 0; q < s.rx.size(); ++q) {
+    auto const queues = static_cast<std::uint16_t>(s.rx.size());
+    for (std::uint16_t q = 0; q < queues; ++q) {
         all.push_back(drain_rx(q, collecting, s));
     }
     return all;

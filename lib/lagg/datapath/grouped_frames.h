@@ -45,7 +45,7 @@ public:
         : groups_(&groups) {}
 
     void put(Frame frame, std::size_t place, std::size_t member) noexcept {
-        static_assert(chunk_size == 8 * 8);
+        static_assert(chunk_size == 64);
         std::size_t const shift = member * 8;
         groups_->frame[shift * 8 + static_cast<std::uint8_t>(sizes_ >> shift)] = frame;
         sizes_ += std::uint64_t{1} << shift;
