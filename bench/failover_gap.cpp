@@ -34,7 +34,6 @@ gap measure(contender const& who) {
     auto const members = sinks(who.members);
     rotation& frames = rotation::of(traffic::udp4, warm, false);
     sink& cut = *members.front();
-    std::atomic<std::uint64_t> sent_to_dead{0};
     gap g;
     {
         background const sender(
