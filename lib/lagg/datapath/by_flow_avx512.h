@@ -7,6 +7,7 @@
 
 #if defined(__x86_64__)
 
+#include <algorithm>
 #include <immintrin.h>
 
 #include <type_traits>
@@ -233,7 +234,7 @@ LAGG_AVX512 inline void sort_frames(Frame const* frames, std::size_t count, __m5
     for (std::size_t i = 0; i < Blocks; ++i) {
         std::size_t const left = count > i * block ? count - i * block : 0;
         auto const there = static_cast<__mmask8>(left >= block ? 0xffU : (1U << left) - 1);
-        chunk[i] = _mm512_maskz_loadu_epi64(there, frames + i * block);
+        chunk[i] = _mm512_maskz_loadu_epi64(there, frames + std::min(i * block, count));
     }
     __m512i which = _mm512_cvtepu8_epi64(_mm_set_epi64x(0, 0x0706'0504'0302'0100));
     for (std::size_t i = 0; i < count; i += block) {
