@@ -143,12 +143,14 @@ void aggregator::collect_frames() {
 /// A PDU that says that a member stopped distributing goes out behind its last frame.
 /// `out`: has room for all of them.
 void aggregator::take_frames(time_point now, effect_list& out) noexcept {
+    for (auto& m : members_) {
+        if (!lacp_ || m.phase != member_phase::present || now >= m.speak_at) {
+            m.idle_since = 0;
+        }
+    }
     std::size_t waiting = 0;
     for (auto& frame : frames_) {
-        member* const m = find(std::get<effect::send_frame>(frame).id);
-        if (m != nullptr && (!lacp_ || m->phase != member_phase::present || now >= m->speak_at)) {
-            m->idle_since = 0;
-        }
+        member const* const m = find(std::get<effect::send_frame>(frame).id);
         if (m != nullptr && m->idle_since != 0) {
             std::swap(frames_[waiting++], frame);
         } else {
