@@ -118,6 +118,10 @@ TEST_F(Lacp, NegotiatesWithoutABurstOfEitherApplication) {
     wait_until(
         [&] { return (pair_of_laggs::info(*p.here, p.near[0]).partner.state & 0x3d) == 0x3d; },
         "a partner that is synchronized, collecting and distributing");
+    EXPECT_GT(i.last_change_ms, 0U);
+    EXPECT_GT(i.last_rx_ms, 0U);
+    EXPECT_GE(p.here->xstat("member_" + p.near[0].name() + "_lacp_last_change_ms"),
+              i.last_change_ms);
     EXPECT_TRUE(p.here->status().link_up);
     EXPECT_EQ(20000U, p.here->status().link_speed_mbps);
 }

@@ -341,7 +341,7 @@ TEST_F(MembershipUnderTraffic, R10AMemberThatLeftCanBeClosedAndItsPortIdUsedAgai
     std::uint64_t sent = 0;
     std::uint16_t const id = comes.port();
     event_list const told(lagg.id());
-    int const cycles = times(100, 100'000);
+    int const cycles = times(300, 100'000);
     for (int i = 0; i < cycles; ++i) {
         set_policy(i);
         lagg.add(comes.port());
@@ -372,7 +372,7 @@ TEST_F(MembershipUnderTraffic, R1GoesToNoMemberAndBackWithoutLosingAFrame) {
     ASSERT_EQ(0, rte_eth_dev_stop(lagg.id()));
     lagg.start(full_traffic::queues());
     full_traffic t(lagg.id());
-    storm flips(50);
+    storm flips(200);
     for (int i = 0; flips.goes_on(); ++i) {
         lagg.remove(stays.port());
         if (i % 2 == 0) {

@@ -173,7 +173,7 @@ TEST_P(EachPolicy, R1MembersGoToNoneAndComeBackUnderTraffic) {
     ASSERT_TRUE(lagg.ok());
     lagg.start(full_traffic::queues());
     full_traffic running(lagg.id());
-    storm flips(10);
+    storm flips(25);
     while (flips.goes_on()) {
         running.rounds(1);
         lagg.remove(a.port());

@@ -462,7 +462,7 @@ void device::fill_lacp(published_state& state) {
     for (member const& m : aggregator_.members()) {
         if (auto const report = aggregator_.lacp_report(m.id)) {
             state.lacp_ports.push_back({m.port, *report});
-            counts.push_back({m.name, report->counters});
+            counts.push_back({m.name, report->counters, milliseconds_of(report->last_change)});
         }
     }
     statistics_.count_lacp(counts);

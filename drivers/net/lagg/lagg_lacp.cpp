@@ -2,6 +2,7 @@
 #include "lagg_lacp.h"
 
 #include <algorithm>
+#include <chrono>
 
 namespace lagg::pmd {
 
@@ -53,6 +54,13 @@ rte_ether_addr to_ether(net::mac_address const& address) {
     return mac;
 }
 
+std::uint64_t milliseconds_of(lacp::time_point at) {
+    using std::chrono::duration_cast;
+    return at == lacp::never
+               ? 0
+               : static_cast<std::uint64_t>(duration_cast<std::chrono::milliseconds>(at).count());
+}
+
 rte_pmd_lagg_lacp_info to_info(lacp::port_report const& r) {
     rte_pmd_lagg_lacp_info info{};
     info.actor = to_end(r.actor);
@@ -71,6 +79,8 @@ rte_pmd_lagg_lacp_info to_info(lacp::port_report const& r) {
     info.suppressed = r.suppressed;
     info.draining = r.draining;
     info.penalty = r.penalty;
+    info.last_change_ms = milliseconds_of(r.last_change);
+    info.last_rx_ms = milliseconds_of(r.last_rx);
     info.counters = to_counters(r.counters);
     return info;
 }

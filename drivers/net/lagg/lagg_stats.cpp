@@ -369,6 +369,7 @@ void statistics::count_lacp(std::span<lacp_count const> ports) {
             l.total.*f.value += counted >= then ? counted - then : counted;
         }
         l.last = c.counters;
+        l.last_change_ms = c.last_change_ms;
         l.present = true;
     }
 }
@@ -383,6 +384,8 @@ void statistics::show_lacp(std::string const& name, std::vector<named_value>& ou
             "member_" + name + "_lacp_" + f.name,
             at == lacp_records_.end() ? 0 : since((*at).total.*f.value, (*at).zero.*f.value));
     }
+    out.emplace_back("member_" + name + "_lacp_last_change_ms",
+                     at == lacp_records_.end() ? 0 : at->last_change_ms);
 }
 
 port_totals statistics::grand_total(queue_totals const& rx, queue_totals const& tx) const {

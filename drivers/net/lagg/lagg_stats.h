@@ -107,6 +107,7 @@ public:
     struct lacp_count {
         std::string_view name; // the member's
         lacp::port_counters counters;
+        std::uint64_t last_change_ms = 0;
     };
     /// What LACP counts on each of its ports at present, all of them.  A port that is missing has
     /// left LACP: when it is named again, its counters have begun anew.
@@ -152,6 +153,7 @@ private:
         lacp::port_counters last;
         lacp::port_counters total;
         lacp::port_counters zero; // subtracted from what is shown
+        std::uint64_t last_change_ms = 0;
     };
     struct direction {
         std::map<queue_counters const*, std::pair<std::uint16_t, rx_queue const*>> live;

@@ -1,6 +1,7 @@
 // /lagg/list, /lagg/info,<port> and /lagg/lacp,<port> for dpdk-telemetry.py.  Reads published state
 // only: a change in progress delays no answer, and an answer no change.
 #include "lagg_device.h"
+#include "lagg_lacp.h"
 #include "lagg_ops.h"
 
 #include <rte_telemetry.h>
@@ -206,6 +207,8 @@ owned_data lacp_dict(published_state::lacp_port const& p, char const* name) {
     add(d.get(), "suppressed", r.suppressed ? 1U : 0U);
     add(d.get(), "draining", r.draining ? 1U : 0U);
     add(d.get(), "penalty", r.penalty);
+    add(d.get(), "last_change_ms", milliseconds_of(r.last_change));
+    add(d.get(), "last_rx_ms", milliseconds_of(r.last_rx));
     add_counters(d.get(), r.counters);
     return d;
 }

@@ -120,6 +120,8 @@ struct rte_pmd_lagg_lacp_info {
     bool suppressed; /**< left out because it flapped */
     bool draining;
     uint32_t penalty;
+    uint64_t last_change_ms; /**< when a machine of it last changed its state; CLOCK_MONOTONIC */
+    uint64_t last_rx_ms;     /**< of a LACPDU; 0: none yet */
     struct rte_pmd_lagg_lacp_counters counters;
 };
 
