@@ -52,9 +52,7 @@ public:
                 rte_pktmbuf_free(frames[i]);
             }
         }
-        if (answers != 0) {
-            send_or_drop(frames, answers);
-        }
+        send(frames, answers);
     }
 
 private:

@@ -13,9 +13,7 @@ public:
 
     void poll() override {
         rte_mbuf* frames[max_burst];
-        if (auto const count = receive(frames); count != 0) {
-            send_or_drop(frames, count);
-        }
+        send(frames, receive(frames));
     }
 };
 

@@ -29,9 +29,7 @@ public:
                 std::memcpy(header->src_addr.addr_bytes, where_.own_mac.data(), 6);
             }
         }
-        if (count != 0) {
-            send_or_drop(frames, count);
-        }
+        send(frames, count);
     }
 };
 
@@ -50,9 +48,7 @@ public:
                 header->dst_addr = source;
             }
         }
-        if (count != 0) {
-            send_or_drop(frames, count);
-        }
+        send(frames, count);
     }
 };
 

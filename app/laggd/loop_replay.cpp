@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <cstring>
 #include <rte_cycles.h>
-#include <rte_ethdev.h>
 #include <rte_mbuf.h>
 
 namespace laggd {
@@ -23,21 +22,11 @@ public:
           loops_(loops) {}
 
     void poll() override {
-        make_up();
-        if (held_ != 0) {
-            auto const taken = rte_eth_tx_burst(where_.tx_port, where_.tx_queue, frames_, held_);
-            counters_.sent.add(taken);
-            held_ = static_cast<std::uint16_t>(held_ - taken);
-            std::copy_n(frames_ + taken, held_, frames_);
-        } else if (ended()) {
+        rte_mbuf* frames[max_burst];
+        send(frames, make_up(frames));
+        if (ended() && counters_.held.get() == 0) {
             done_.store(true, std::memory_order_relaxed); // a flag that carries no data
         }
-    }
-
-    void finish() override {
-        counters_.dropped.add(held_);
-        rte_pktmbuf_free_bulk(frames_, held_);
-        held_ = 0;
     }
 
     bool done() const override { return done_.load(std::memory_order_relaxed); }
@@ -45,23 +34,23 @@ public:
 private:
     bool ended() const { return loops_ != 0 && round_ == loops_; }
 
-    void make_up() {
-        auto due = pace_.due(rte_rdtsc(), static_cast<unsigned>(where_.burst - held_));
-        for (; due != 0 && !ended(); --due) {
-            auto const bytes = capture_->frame(next_);
-            rte_mbuf* const frame = copy(bytes);
-            if (frame == nullptr) {
+    std::uint16_t make_up(rte_mbuf** frames) {
+        auto const due = pace_.due(rte_rdtsc(), room());
+        std::uint16_t made = 0;
+        for (; made < due && !ended(); ++made) {
+            frames[made] = copy(capture_->frame(next_));
+            if (frames[made] == nullptr) {
                 counters_.no_mbuf.add(1);
-                return;
+                break;
             }
-            counters_.generated.add(1);
-            pace_.taken(1);
-            frames_[held_++] = frame;
             if (++next_ == capture_->size()) {
                 next_ = 0;
                 ++round_;
             }
         }
+        counters_.generated.add(made);
+        pace_.taken(made);
+        return made;
     }
 
     // Over as many segments as it takes.
@@ -92,9 +81,7 @@ private:
     unsigned loops_;
     unsigned round_ = 0;
     std::size_t next_ = 0;
-    std::uint16_t held_ = 0;
     std::atomic<bool> done_{false};
-    rte_mbuf* frames_[max_burst] = {};
 };
 
 } // namespace

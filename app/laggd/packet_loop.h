@@ -4,6 +4,7 @@
 #include "counter.h"
 #include "options.h"
 
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <memory>
@@ -26,11 +27,15 @@ struct wiring {
     mac_bytes peer_mac{};        ///< where mac forwarding sends
 };
 
-/// Frames.  received = sent + dropped + consumed + held, for loops that forward.
+/// How many frames that tx bursts gave back a loop keeps; of more, the newest are dropped.
+constexpr std::uint16_t max_held = 1024;
+
+/// Frames.  received + generated = sent + dropped + consumed + held.
 struct loop_counters {
     counter received;
     counter sent;      // taken by a tx burst
-    counter dropped;   // a tx burst did not take them, and the loop has no place to keep them
+    counter held;      // given back by tx bursts, to be offered again: goes up and down
+    counter dropped;   // given back when the loop kept max_held already, or when it ended
     counter consumed;  // ended here: rxonly, and what icmpecho does not answer
     counter generated; // made here: txonly, replay
     counter too_long;  // replay: not sendable on this port
@@ -46,8 +51,8 @@ public:
 
     /// One burst.  Its lcore only.
     virtual void poll() = 0;
-    /// Frees what the loop still holds; after the last poll().
-    virtual void finish() {}
+    /// Frees and counts what the loop still holds; its lcore only, after the last poll().
+    virtual void finish();
     /// There is nothing more to do.  Any thread.
     virtual bool done() const { return false; }
 
@@ -56,11 +61,18 @@ public:
 
 protected:
     std::uint16_t receive(rte_mbuf** frames);
-    /// Sends; frees and counts what is not taken.
-    void send_or_drop(rte_mbuf** frames, std::uint16_t count);
+    /// Offers what earlier bursts gave back, then these: the order within a flow is kept, and a
+    /// flow that has to wait does not stop the others.  Every poll(), also with no new frames.
+    void send(rte_mbuf** frames, std::uint16_t count);
+    /// How many frames a loop that makes its own may make now, without one of them being dropped.
+    std::uint16_t room() const;
 
     wiring where_;
     loop_counters counters_;
+
+private:
+    std::uint16_t held_ = 0;
+    std::array<rte_mbuf*, max_held + max_burst> waiting_{}; // the first held_, the oldest first
 };
 
 class capture;

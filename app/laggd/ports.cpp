@@ -1,5 +1,7 @@
 #include "ports.h"
 
+#include "packet_loop.h"
+
 #include <algorithm>
 #include <rte_dev.h>
 #include <rte_errno.h>
@@ -87,7 +89,7 @@ unsigned ports::mbufs_per_pool() const {
     }
     // Members of a lagg have as many queues as the lagg, filled from the lagg's pool.
     auto const count = static_cast<unsigned>(std::max<std::size_t>(all_ports().size(), 4));
-    return 8192 + count * (wanted_.rxq * wanted_.rxd + wanted_.txq * wanted_.txd) +
+    return 8192 + count * (wanted_.rxq * (wanted_.rxd + max_held) + wanted_.txq * wanted_.txd) +
            rte_lcore_count() * pool_cache * 2;
 }
 

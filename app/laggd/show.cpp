@@ -273,18 +273,18 @@ void show_forward_stats(session& all) {
         say("nothing was forwarded yet\n");
         return;
     }
-    say("%-8s %-10s %-10s %14s %14s %12s %12s %14s %10s\n", "lcore", "rx", "tx", "received", "sent",
-        "dropped", "consumed", "generated", "no mbuf");
+    say("%-8s %-10s %-10s %14s %14s %6s %12s %12s %14s %10s\n", "lcore", "rx", "tx", "received",
+        "sent", "held", "dropped", "consumed", "generated", "no mbuf");
     for (auto const& one : loops) {
         auto const& w = one.loop->where();
         auto const& c = one.loop->counters();
-        say("%-8u %-10s %-10s %14llu %14llu %12llu %12llu %14llu %10llu\n", one.lcore,
+        say("%-8u %-10s %-10s %14llu %14llu %6llu %12llu %12llu %14llu %10llu\n", one.lcore,
             strf("%u/%u", static_cast<unsigned>(w.rx_port), static_cast<unsigned>(w.rx_queue))
                 .c_str(),
             strf("%u/%u", static_cast<unsigned>(w.tx_port), static_cast<unsigned>(w.tx_queue))
                 .c_str(),
-            n(c.received.get()), n(c.sent.get()), n(c.dropped.get()), n(c.consumed.get()),
-            n(c.generated.get()), n(c.no_mbuf.get()));
+            n(c.received.get()), n(c.sent.get()), n(c.held.get()), n(c.dropped.get()),
+            n(c.consumed.get()), n(c.generated.get()), n(c.no_mbuf.get()));
     }
 }
 

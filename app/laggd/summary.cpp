@@ -159,6 +159,7 @@ std::string loop_json(forward::placed const& one) {
         .number("tx_queue", w.tx_queue)
         .number("received", c.received.get())
         .number("sent", c.sent.get())
+        .number("held", c.held.get())
         .number("dropped", c.dropped.get())
         .number("consumed", c.consumed.get())
         .number("generated", c.generated.get())

@@ -19,6 +19,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 
 from laggd_process import SKIPPED, skip  # noqa: E402  (its folder is known only now)
 
+BUSY = 5.0  # seconds that a machine with other work may take longer before that is a failure
 LONG = bool(os.environ.get("NET_LAGG_TEST_LONG"))
 _CLONE_NEWNET = 0x40000000
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -40,17 +41,19 @@ def until(condition, what, timeout, period=0.05):
         took = time.monotonic() - begin
         if found:
             return found, took
-        if took > timeout:
+        if took > timeout + BUSY:
             raise AssertionError(f"not within {timeout} s: {what}")
         time.sleep(period)
 
 
 def measured(what, seconds, low=None, high=None):
-    """Prints a time, and fails when it is outside its bounds."""
+    """Prints a time, and fails when it is earlier than its bounds allow, or so late that no busy
+    machine explains it: the partners run by the machine's clock."""
     bounds = "" if low is None and high is None else f"  [{low or 0:g} to {high:g} s]"
-    print(f"  time   {what}: {seconds:.3f} s{bounds}", flush=True)
+    late = "  LATE" if high is not None and seconds > high else ""
+    print(f"  time   {what}: {seconds:.3f} s{bounds}{late}", flush=True)
     assert low is None or seconds >= low, f"{what}: {seconds:.3f} s, at least {low} s expected"
-    assert high is None or seconds <= high, f"{what}: {seconds:.3f} s, at most {high} s expected"
+    assert high is None or seconds <= high + BUSY, f"{what}: {seconds:.3f} s, {high} s expected"
 
 
 def say(text):

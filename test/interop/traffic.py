@@ -182,6 +182,11 @@ class Traffic:
         """After stop(): how many of the frames that were sent between two times never came back."""
         return sum(begin <= sent < end for sent in self._waiting.values())
 
+    def lost_at(self, begin=0.0, end=float("inf")):
+        """After stop(): flow and seconds after `begin` of each of them, to be printed."""
+        return sorted((round(sent - begin, 3), flow) for (flow, _), sent in self._waiting.items()
+                      if begin <= sent < end)
+
     def reordered(self, begin=0.0, end=float("inf")):
         """After stop(): how many of them a younger one of their flow overtook."""
         return sum(begin <= sent < end for sent in self._late)
