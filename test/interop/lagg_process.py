@@ -49,14 +49,15 @@ class Telemetry:
 
 
 class Laggd:
-    """net_lagg0 over af_packet members of these interfaces; `bridged`: and a port that is no
+    """net_lagg0 over members of these interfaces, of one driver; `bridged`: and a port that is no
     member, of this interface."""
 
-    def __init__(self, lab, space, interfaces, devargs, *options, bridged=None):
+    def __init__(self, lab, space, interfaces, devargs, *options, bridged=None,
+                 driver="net_af_packet"):
         global _runs
         _runs += 1
         self.lab = lab
-        self.members = [f"net_af_packet{i}" for i in range(len(interfaces))]
+        self.members = [f"{driver}{i}" for i in range(len(interfaces))]
         self._runtime = os.path.join(lab.folder, f"run{_runs}")
         os.mkdir(self._runtime)
         prefix = f"interop_{os.getpid()}_{_runs}"
@@ -132,8 +133,8 @@ class Laggd:
         return self.views().get(self.members[number])
 
     def given_back(self):
-        """Frames that the lagg did not take while their flow moved in order: an application sends
-        them again; laggd's loops drop them."""
+        """Times that a frame was not taken, because its flow moved in order: laggd's loops offer it
+        again."""
         return self.telemetry.ask(f"/ethdev/xstats,{self.port}")["tx_given_back"]
 
     def bridged_frames(self):

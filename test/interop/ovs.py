@@ -5,10 +5,17 @@ import os
 import re
 
 from lab import end, tool, until
-from lagg_process import make_end
+from lagg_process import WORKING, make_end
 
 PROGRAMS = ("ovsdb-tool", "ovsdb-server", "ovs-vsctl", "ovs-vswitchd", "ovs-appctl")
 SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema"
+
+
+def working(view, other):
+    """One member, as laggd and as the switch see it."""
+    return (view is not None and WORKING <= view["actor"]["state"] and
+            WORKING <= view["partner"]["state"] and other["may_enable"] and
+            other["status"].startswith("current"))
 
 
 class OpenVSwitch:

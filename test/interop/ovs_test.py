@@ -11,6 +11,7 @@ import ovs
 from lab import LONG, Lab, measured, require, say, until
 from laggd_process import check_all
 from lagg_process import WORKING, Laggd, differences
+from ovs import working
 from traffic import SwappedUdp, Traffic, address_of, counters, send_for
 
 # The standard: a port waits 2 s to aggregate, and each step of the handshake is sent at once.  On a
@@ -31,12 +32,6 @@ DEVARGS = "policy=lacp,hash=l3+l4"
 lab = None
 switch = None
 wires = []
-
-
-def working(view, other):
-    return (view is not None and WORKING <= view["actor"]["state"] and
-            WORKING <= view["partner"]["state"] and other["may_enable"] and
-            other["status"].startswith("current"))
 
 
 def both_ends(laggd, bond="bond0"):
