@@ -1,8 +1,9 @@
 // What does it cost to sort a burst by member, hashing left out: in turn and by flow, for every
 // number of members and burst size, a flow after the other or all of one flow?
-// Names: distribute/<in_turn|few|many|masks>/members:<n>/burst:<n>[/one_flow]
+// Names: distribute/<in_turn[_avx2]|few|many>/members:<n>/burst:<n>[/one_flow]
 #include "lagg/datapath/by_flow.h"
 #include "lagg/datapath/distributor.h"
+#include "lagg/datapath/in_turn_avx2.h"
 #include "support/cycles.h"
 #include "support/setup.h"
 
@@ -49,17 +50,21 @@ void add(std::string const& name, std::size_t members, std::size_t burst, bool o
 
 void register_all() {
     static auto const out = std::make_unique<groups>();
-    static lagg::turn_cursor cursor;
     static lagg::net::hash_rule const rule;
+    static lagg::net::hash_plan const plan = lagg::net::plan_of(rule);
     for (std::size_t const members : {2U, 4U, 8U, 16U, 32U}) {
         for (std::size_t const burst : {4U, 8U, 16U, 32U, 64U}) {
+            add("in_turn_avx2", members, burst, false, [=] {
+                lagg::avx2::deal_columns(members, chunk.data(), burst, out->frame.data());
+                benchmark::DoNotOptimize(out->frame);
+            });
             add("in_turn", members, burst, false, [=] {
-                lagg::group_in_turn(cursor, members, chunk.data(), burst, *out);
+                lagg::deal_columns(members, chunk.data(), burst, out->frame.data());
                 benchmark::DoNotOptimize(out->frame);
             });
             for (bool const one_flow : {false, true}) {
                 auto const scatter = [=]<class Groups>(Groups*) {
-                    lagg::flow_table const table{rule, view.bucket, members};
+                    lagg::flow_table const table{rule, plan, view.bucket, members};
                     lagg::group_hashed<Groups>(table, chunk.data(), hashes.data(), burst, *out);
                     benchmark::DoNotOptimize(out->frame);
                 };
@@ -69,15 +74,6 @@ void register_all() {
                 }
                 add("many", members, burst, one_flow,
                     [=] { scatter(static_cast<lagg::many_groups<frame>*>(nullptr)); });
-                add("masks", members, burst, one_flow, [=] { // a set of frames for each member
-                    lagg::transmit_plan plan;
-                    lagg::deal_by_flow(view, hashes.data(), burst, plan);
-                    for (std::size_t m = 0; m < members; ++m) {
-                        auto const share = plan.frames_of(static_cast<std::uint8_t>(m), burst);
-                        lagg::gather(chunk.data(), share, out->frame.data() + m * 64);
-                    }
-                    benchmark::DoNotOptimize(out->frame);
-                });
             }
         }
     }

@@ -1,13 +1,14 @@
 // What does the flow hash cost per frame, for each rule and kind of traffic, in each form that this
 // CPU runs: hash alone by the reference, hash and grouping by every variant?
 // Names: flow_hash/<variant>/<hash>/<traffic>/<warm|cold>
-#include "lagg_by_flow.h"
+#include "lagg_grouping.h"
 #include "support/cycles.h"
 #include "support/frames.h"
 #include "support/setup.h"
 
 #include <benchmark/benchmark.h>
 
+#include <deque>
 #include <memory>
 #include <string>
 
@@ -53,21 +54,24 @@ void register_all() {
     for (bool const in_cache : {true, false}) {
         for (traffic const kind : {traffic::udp4, traffic::udp6, traffic::vlan, traffic::mixed}) {
             for (auto const& r : rules) {
+                static std::deque<lagg::net::hash_plan> plans; // whose addresses stay
+                lagg::flow_table const table{
+                    r.fields, plans.emplace_back(lagg::net::plan_of(r.fields)), bucket, members};
                 auto* const frames =
                     &rotation::of(kind, in_cache ? warm : cold, r.fields.use_flowid);
                 std::string const tail = std::string("/") + r.name + "/" + name_of(kind) +
                                          (in_cache ? "/warm" : "/cold");
-                add("flow_hash/hash_only" + tail, [frames, fields = r.fields] {
+                add("flow_hash/hash_only" + tail, [frames, table] {
                     std::uint32_t hashes[burst];
-                    lagg::hash_frames<lagg::pmd::mbuf_reader>(fields, frames->next(burst), burst,
+                    lagg::hash_frames<lagg::pmd::mbuf_reader>(table, frames->next(burst), burst,
                                                               hashes);
                     benchmark::DoNotOptimize(hashes);
                 });
                 for (auto const& variant : lagg::pmd::group_variants()) {
                     if (variant.runs_here()) {
                         add("flow_hash/" + std::string(variant.name) + tail,
-                            [frames, fields = r.fields, group = variant.group] {
-                                group({fields, bucket, members}, frames->next(burst), burst, *out);
+                            [frames, table, group = variant.by_flow] {
+                                group(table, frames->next(burst), burst, *out);
                                 benchmark::DoNotOptimize(out->frame);
                             });
                     }

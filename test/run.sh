@@ -53,7 +53,7 @@ test_stage() {
     local name=$1 dir=$2 outcome=--tests
     shift 2
     rm -f "$dir"/meson-logs/testlog.json
-    stage "$name" meson test -C "$dir" --no-rebuild --print-errorlogs "$@" || outcome=--tests-failed
+    stage "$name" meson test -C "$dir" --print-errorlogs "$@" || outcome=--tests-failed
     results+=("$outcome" "$name" "$dir/meson-logs/testlog.json")
 }
 

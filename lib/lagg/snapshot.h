@@ -5,6 +5,7 @@
 #include "base/bounded_vector.h"
 #include "lagg/types.h"
 #include "net/flow_hash.h"
+#include "net/flow_mix.h"
 #include "net/mac_address.h"
 
 #include <array>
@@ -53,8 +54,9 @@ struct snapshot {
     bool tx_prepare = false;
     /// in_turn: frames that one member gets before the next one's turn, at least 1.
     std::uint32_t stride = 1;
-    /// by_flow: which fields are hashed, and how.
+    /// by_flow: which fields are hashed, and how; and what of that can be worked out beforehand.
     net::hash_rule hash;
+    net::hash_plan hash_plan = net::plan_of({});
 
     bounded_vector<polled_member, max_members> polled;
     bounded_vector<distributing_member, max_members> distributing;

@@ -34,10 +34,11 @@ inline bool tcp_or_udp(std::uint8_t protocol) noexcept {
 
 } // namespace detail
 
-/// What flow_hash(rule, parse_flow(frame)) gives.  `keys`: keys_of(rule.seed).  Burst path.
-inline std::uint32_t flow_hash_usual(hash_rule const& rule, hash_keys const& keys,
+/// What flow_hash(rule, parse_flow(frame)) gives.  `plan`: plan_of(rule).  Burst path.
+inline std::uint32_t flow_hash_usual(hash_rule const& rule, hash_plan const& plan,
                                      frame_view const& frame) noexcept {
     using namespace detail;
+    hash_keys const& keys = plan.keys;
     constexpr std::uint32_t longest_link_header = ethernet_header_size + 2 * vlan_tag_size;
     if (rule.symmetric || frame.length < longest_link_header) {
         return flow_hash(rule, parse_flow(frame));
@@ -63,9 +64,8 @@ inline std::uint32_t flow_hash_usual(hash_rule const& rule, hash_keys const& key
     std::uint64_t sum = 0;
     if (type == ethertype_ipv4 && frame.length >= at + ipv4_header_size + ports_size &&
         ip[0] == 0x45 && (load_be16(ip + 6) & 0x3fffU) == 0 && tcp_or_udp(ip[9])) {
-        std::uint64_t const addresses = rule.l3 ? 0xffff'ffffU : 0;
-        sum = product_of({load_wire<std::uint64_t>(ip + 8) & (addresses << 32 | protocol),
-                          load_wire<std::uint64_t>(ip + 16) & (ports << 32 | addresses)},
+        sum = product_of({load_wire<std::uint64_t>(ip + 8) & plan.transport_bytes.low,
+                          load_wire<std::uint64_t>(ip + 16) & plan.transport_bytes.high},
                          keys.transport);
     } else if (type == ethertype_ipv6 && frame.length >= at + ipv6_header_size + ports_size &&
                ip[0] >> 4 == 6 && tcp_or_udp(ip[6])) {

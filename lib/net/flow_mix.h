@@ -1,8 +1,9 @@
 // The arithmetic of the flow hash, in one place for the reference and for every vector form of it:
 // which words of a frame make a lane, the keys that a seed gives, and the mixing at the end.
-// Knows no parser and no rule.
+// Knows no parser.
 #pragma once
 
+#include "net/flow_hash.h"
 #include "net/flow_key.h"
 
 #include <bit>
@@ -15,6 +16,8 @@ namespace lagg::net {
 struct hash_lane {
     std::uint64_t low = 0;
     std::uint64_t high = 0;
+
+    friend constexpr bool operator==(hash_lane const&, hash_lane const&) = default;
 };
 
 /// Where words stand in a lane:
@@ -29,7 +32,9 @@ struct hash_keys {
     hash_lane transport;
     hash_lane source6;
     hash_lane destination6;
-    std::uint64_t flowid;
+    std::uint64_t flowid = 0;
+
+    friend constexpr bool operator==(hash_keys const&, hash_keys const&) = default;
 };
 
 /// Random, odd, about half of their bits set.  Changing one changes every mapping.
@@ -50,6 +55,22 @@ constexpr hash_keys keys_of(std::uint32_t seed) noexcept {
             {key(5), key(6)},
             {key(7), key(8)},
             key(9) | 1U << 31 | std::uint64_t{1} << 32};
+}
+
+/// What a burst needs of a rule, worked out once for all bursts.  Of rules that are equal it is
+/// equal.
+struct hash_plan {
+    hash_keys keys;
+    hash_lane transport_bytes; // the bits of an IPv4 frame's transport lane that count
+
+    friend constexpr bool operator==(hash_plan const&, hash_plan const&) = default;
+};
+
+constexpr hash_plan plan_of(hash_rule const& rule) noexcept {
+    std::uint64_t const addresses = rule.l3 ? 0xffff'ffffU : 0;
+    std::uint64_t const protocol = rule.l4 ? 0xff00 : 0;
+    std::uint64_t const ports = rule.l4 ? 0xffff'ffffU : 0;
+    return {keys_of(rule.seed), {addresses << 32 | protocol, ports << 32 | addresses}};
 }
 
 /// Both words of a half, each changed by its key, multiplied: 64 bits.

@@ -1,7 +1,7 @@
 // The vdev driver: probe and remove of net_lagg ports.
 #include "lagg_args.h"
-#include "lagg_by_flow.h"
 #include "lagg_device.h"
+#include "lagg_grouping.h"
 #include "lagg_log.h"
 #include "lagg_ops.h"
 #include "lagg_queue.h"

@@ -2,12 +2,12 @@
 // member refuses goes back to the caller; nothing is dropped here but copies in to_all, and those
 // are counted. Burst side: knows neither lagg/control nor lacp.
 #include "lagg_burst.h"
-#include "lagg_by_flow.h"
+#include "lagg_grouping.h"
 #include "lagg_queue.h"
 
 #include "lagg/datapath/distributor.h"
+#include "lagg/datapath/frame_set.h"
 #include "lagg/datapath/grouped_frames.h"
-#include "lagg/datapath/transmit_plan.h"
 
 #include <rte_errno.h>
 
@@ -17,6 +17,7 @@
 #include <cerrno>
 #include <cstddef>
 #include <span>
+#include <utility>
 
 namespace lagg::pmd {
 
@@ -78,10 +79,16 @@ counter& drops(tx_queue& q, drop_reason why) noexcept {
     return q.stats.drops[static_cast<std::size_t>(why)];
 }
 
+[[gnu::noinline]] std::uint16_t slow_prepare(tx_queue const& q, distributing_member const& m,
+                                             rte_mbuf** frames, std::uint16_t count) noexcept {
+    return rte_eth_tx_prepare(m.port, q.queue_id, frames, count);
+}
+
 /// How many leading frames the member's prepare passes.
-std::uint16_t prepare(snapshot const& s, tx_queue const& q, distributing_member const& m,
-                      rte_mbuf** frames, std::uint16_t count) noexcept {
-    return s.tx_prepare ? rte_eth_tx_prepare(m.port, q.queue_id, frames, count) : count;
+[[gnu::always_inline]] inline std::uint16_t prepare(snapshot const& s, tx_queue const& q,
+                                                    distributing_member const& m, rte_mbuf** frames,
+                                                    std::uint16_t count) noexcept {
+    return s.tx_prepare ? slow_prepare(q, m, frames, count) : count;
 }
 
 /// Returns n: frames [0, n) are the member's.
@@ -152,23 +159,6 @@ template<class Grouping>
     return static_cast<std::uint16_t>(left.finish(count));
 }
 
-/// A frame to each member in turn.
-struct one_each {
-    turn_cursor& turn;
-    std::uint32_t members;
-    turn_cursor before{};
-
-    frame_set group(rte_mbuf* const* chunk, std::size_t count, frame_groups& groups) noexcept {
-        before = turn;
-        group_in_turn(turn, members, chunk, count, groups);
-        return 0;
-    }
-    void name(std::size_t count, frame_groups& groups) const noexcept {
-        turn_cursor again = before;
-        deal_in_turn(again, members, 1, count, groups.member.data());
-    }
-};
-
 /// Several frames to each member in turn.
 struct some_each {
     turn_cursor& turn;
@@ -189,13 +179,13 @@ struct some_each {
 
 struct each_its_flows {
     flow_table table;
-    group_function& fill;
+    group_variant const& variant;
 
     frame_set group(rte_mbuf* const* chunk, std::size_t count, frame_groups& groups) noexcept {
-        fill(table, chunk, count, groups);
+        variant.by_flow(table, chunk, count, groups);
         return 0;
     }
-    void name(std::size_t /*count*/, frame_groups& /*groups*/) const noexcept {} // fill() did
+    void name(std::size_t /*count*/, frame_groups& /*groups*/) const noexcept {} // group() did
 };
 
 struct each_its_flows_unless_held {
@@ -203,7 +193,7 @@ struct each_its_flows_unless_held {
 
     frame_set group(rte_mbuf* const* chunk, std::size_t count, frame_groups& groups) noexcept {
         std::uint32_t hashes[chunk_size];
-        hash_frames<mbuf_reader>(table.rule, chunk, count, hashes);
+        hash_frames<mbuf_reader>(table, chunk, count, hashes);
         many_groups<rte_mbuf*> fill(groups, table.members);
         frame_set held = 0;
         for (std::size_t i = 0; i < count; ++i) {
@@ -220,41 +210,186 @@ struct each_its_flows_unless_held {
     void name(std::size_t /*count*/, frame_groups& /*groups*/) const noexcept {} // group() did
 };
 
-[[gnu::noinline]] std::uint16_t in_turn(tx_queue& q, snapshot const& s, rte_mbuf** frames,
-                                        std::uint16_t count) noexcept {
-    auto const members = static_cast<std::uint32_t>(s.distributing.size());
-    if (s.stride == 1) {
-        return send_groups(q, s, frames, count, one_each{q.turn, members, {}});
+/// A chunk whose frames were dealt in turn, and what was refused of it.
+struct dealt_chunk {
+    rte_mbuf** frames;
+    std::size_t count;
+    std::uint32_t members;
+    frame_set refused = 0;
+    std::uint32_t refusing = 0; // bit m: member m, also from chunks before
+
+    /// Member `m` took the first `taken` frames of column `c` only: the others, which begin at
+    /// `group`, go back to where they were.
+    [[gnu::noinline, gnu::cold]] void put_back_column(std::size_t m, std::size_t c,
+                                                      std::size_t taken,
+                                                      rte_mbuf* const* group) noexcept {
+        frame_set const these = refused_of_column(members, c, taken, count);
+        put_back(frames, these, group);
+        refused |= these;
+        refusing |= 1U << m;
     }
+};
+
+/// Sends columns [c, end) of `size` frames each, the first one to member `m`, to members in order.
+[[gnu::always_inline]] inline void send_columns(tx_queue& q, snapshot const& s, dealt_chunk& chunk,
+                                                rte_mbuf** columns, std::size_t m, std::size_t c,
+                                                std::size_t end, std::uint16_t size) noexcept {
+    distributing_member const* member = s.distributing.begin() + m;
+    rte_mbuf** column = columns + c * chunk_size;
+    for (rte_mbuf** const stop = columns + end * chunk_size; column != stop;
+         column += chunk_size, ++member) {
+        std::uint16_t const taken = give(s, q, *member, column, size);
+        if (taken < size) [[unlikely]] {
+            chunk.put_back_column(static_cast<std::size_t>(member - s.distributing.begin()),
+                                  static_cast<std::size_t>(column - columns) / chunk_size, taken,
+                                  column + taken);
+        }
+    }
+}
+
+/// The same for all columns, when some members refuse already: they get nothing.
+[[gnu::noinline, gnu::cold]] void send_columns_to_some(tx_queue& q, snapshot const& s,
+                                                       dealt_chunk& chunk, rte_mbuf** columns,
+                                                       std::size_t first, dealt turns) noexcept {
+    std::size_t m = first;
+    for (std::size_t c = 0; c < chunk.members; ++c) {
+        auto const size = static_cast<std::uint16_t>(turns.rounds + (c < turns.rest ? 1 : 0));
+        rte_mbuf** const column = columns + c * chunk_size;
+        bool const asked = size > 0 && (chunk.refusing >> m & 1U) == 0;
+        std::uint16_t const taken =
+            asked ? give(s, q, s.distributing[m], column, size) : std::uint16_t{0};
+        if (taken < size) {
+            chunk.put_back_column(m, c, taken, column + taken);
+        }
+        m = m + 1 == chunk.members ? 0 : m + 1;
+    }
+}
+
+/// A frame to each member in turn.
+[[gnu::noinline]] std::uint16_t one_each_in_turn(tx_queue& q, snapshot const& s, rte_mbuf** frames,
+                                                 std::uint16_t count) noexcept {
+    auto const members = static_cast<std::uint32_t>(s.distributing.size());
+    std::size_t first = q.turn.member < members ? q.turn.member : 0;
+    leftovers<rte_mbuf*> left(frames);
+    dealt_chunk chunk{frames, 0, members};
+    rte_mbuf* columns[max_members * chunk_size];
+
+    for (std::size_t at = 0; at < count; at += chunk_size) {
+        chunk.frames = frames + at;
+        chunk.count = std::min(chunk_size, count - at);
+        dealt const turns = grouping().in_turn(members, chunk.frames, chunk.count, columns);
+        if (chunk.refusing != 0) [[unlikely]] {
+            send_columns_to_some(q, s, chunk, columns, first, turns);
+        } else {
+            // Member first gets column 0, and member 0 column `wrap`; the first `rest` are longer.
+            std::size_t const wrap = members - first;
+            auto const size = static_cast<std::uint16_t>(turns.rounds);
+            for (std::size_t c = 0; c < members;) {
+                bool const longer = c < turns.rest;
+                std::size_t const end =
+                    std::min(c < wrap ? wrap : members, longer ? turns.rest : members);
+                std::size_t const m = c < wrap ? first + c : c - wrap;
+                auto const each = static_cast<std::uint16_t>(size + (longer ? 1 : 0));
+                if (each == 0) {
+                    break;
+                }
+                send_columns(q, s, chunk, columns, m, c, end, each);
+                c = end;
+            }
+        }
+        if (chunk.refused != 0) [[unlikely]] {
+            left.keep(at, std::exchange(chunk.refused, 0));
+        }
+        first += turns.rest;
+        first = first < members ? first : first - members;
+    }
+    q.turn = {static_cast<std::uint32_t>(first), 0};
+    return static_cast<std::uint16_t>(left.finish(count));
+}
+
+[[gnu::noinline]] std::uint16_t short_turns(tx_queue& q, snapshot const& s, rte_mbuf** frames,
+                                            std::uint16_t count) noexcept {
+    auto const members = static_cast<std::uint32_t>(s.distributing.size());
     return send_groups(q, s, frames, count, some_each{q.turn, members, s.stride});
+}
+
+/// Each turn is handed over as it lies in the burst.
+[[gnu::noinline]] std::uint16_t long_turns(tx_queue& q, snapshot const& s, rte_mbuf** frames,
+                                           std::uint16_t count) noexcept {
+    auto const members = static_cast<std::uint32_t>(s.distributing.size());
+    std::uint32_t refusing = 0; // bit m: member m
+    leftovers<rte_mbuf*> left(frames);
+    turn_cursor turn = q.turn;
+    turn.put_right(members, s.stride);
+    for (std::uint32_t at = 0; at < count;) {
+        auto const run = static_cast<std::uint16_t>(std::min(turn.left, count - at));
+        std::uint32_t const m = turn.member;
+        bool const refuses = (refusing >> m & 1U) != 0;
+        std::uint16_t const taken =
+            refuses ? std::uint16_t{0} : give(s, q, s.distributing[m], frames + at, run);
+        if (taken < run) [[unlikely]] {
+            refusing |= 1U << m;
+            left.keep_run(at + taken, at + run);
+        }
+        at += run;
+        turn.advance(run, members, s.stride);
+    }
+    q.turn = turn;
+    return static_cast<std::uint16_t>(left.finish(count));
+}
+
+/// From so many frames on in a turn another call costs less than copying.
+constexpr std::uint32_t long_turn = 8;
+
+std::uint16_t in_turn(tx_queue& q, snapshot const& s, rte_mbuf** frames,
+                      std::uint16_t count) noexcept {
+    if (s.stride == 1) {
+        return one_each_in_turn(q, s, frames, count);
+    }
+    return s.stride < long_turn ? short_turns(q, s, frames, count)
+                                : long_turns(q, s, frames, count);
 }
 
 [[gnu::noinline]] std::uint16_t by_flow(tx_queue& q, snapshot const& s, rte_mbuf** frames,
                                         std::uint16_t count) noexcept {
-    flow_table const table{s.hash, s.bucket, s.distributing.size()};
-    return send_groups(q, s, frames, count, each_its_flows{table, group_by_flow()});
+    flow_table const table{s.hash, s.hash_plan, s.bucket, s.distributing.size()};
+    return send_groups(q, s, frames, count, each_its_flows{table, grouping()});
 }
 
 /// The same; frames of flows that are about to move stay the caller's.
 [[gnu::noinline]] std::uint16_t by_flow_held(tx_queue& q, snapshot const& s, rte_mbuf** frames,
                                              std::uint16_t count) noexcept {
-    flow_table const table{s.hash, s.bucket, s.distributing.size()};
+    flow_table const table{s.hash, s.hash_plan, s.bucket, s.distributing.size()};
     return send_groups(q, s, frames, count, each_its_flows_unless_held{table});
 }
 
 // --- to all
 // ---------------------------------------------------------------------------------------
 
-/// Four at a time, in line: a call of memcpy() costs more than a burst of frames.
+/// Eight at a time, in line: a call of memcpy() costs more than a burst of frames.
 [[gnu::always_inline]] inline void copy_frames(rte_mbuf* const* from, std::size_t count,
                                                rte_mbuf** to) noexcept {
     std::size_t i = 0;
-    for (; i + 4 <= count; i += 4) {
-        __builtin_memcpy(to + i, from + i, 4 * sizeof *to);
+    for (; i + 8 <= count; i += 8) {
+        __builtin_memcpy(to + i, from + i, 8 * sizeof *to);
         asm volatile(""); // or the compiler makes the loop a call again
     }
     for (; i < count; ++i) {
         to[i] = from[i];
+    }
+}
+
+/// `members` owners for each frame instead of one.  Most have one owner and one segment: then it is
+/// a store.
+[[gnu::always_inline]] inline void share(rte_mbuf* const* frames, std::size_t count,
+                                         std::uint16_t members) noexcept {
+    for (std::size_t i = 0; i < count; ++i) {
+        rte_mbuf* const frame = frames[i];
+        if (rte_mbuf_refcnt_read(frame) == 1 && frame->nb_segs == 1) [[likely]] {
+            rte_mbuf_refcnt_set(frame, members);
+        } else {
+            slow_share(frames + i, 1, static_cast<std::int16_t>(members - 1));
+        }
     }
 }
 
@@ -292,68 +427,105 @@ void count_missing(tx_queue& q, offer const& o, std::uint16_t best) noexcept {
     }
 }
 
-/// One chunk, at most chunk_size frames.  A frame has a reference for each member that shares it; a
-/// member that hands frames on gets deep copies instead, made before a frame leaves us.  Should all
-/// members be of that kind, one of them may as well have the frames themselves.
-std::uint16_t chunk_to_all(tx_queue& q, snapshot const& s, rte_mbuf** frames,
-                           std::uint16_t count) noexcept {
-    distributing_member const* const members = s.distributing.begin();
-    std::size_t const member_count = s.distributing.size();
-    std::uint32_t sharing = 0; // bit m: member m
-    for (std::size_t m = 0; m < member_count; ++m) {
-        sharing |= static_cast<std::uint32_t>(!members[m].hands_on) << m;
-    }
-    sharing = sharing == 0 ? 1 : sharing;
-    auto const more = static_cast<std::int16_t>(std::popcount(sharing) - 1);
+using member_set = std::uint32_t; // bit m: member m
 
-    std::array<offer, max_members> offers;
-    std::uint16_t best = 0; // frames [0, best) were taken by somebody
-    for (std::size_t m = 0; m < member_count; ++m) {
-        if ((sharing >> m & 1U) == 0) {
-            offers[m] = offer_copies(q, s, members[m], frames, count);
-            best = std::max(best, offers[m].taken);
-        } else {
-            // before any of them sends: what prepare writes, it must not write under a NIC's eyes
-            offers[m] = {prepare(s, q, members[m], frames, count), 0, false};
-        }
+/// The members that share frames; the others get copies.  Should all be of that other kind, one of
+/// them may as well have the frames themselves.
+member_set sharing_members(snapshot const& s) noexcept {
+    member_set sharing = 0;
+    for (std::size_t m = 0; m < s.distributing.size(); ++m) {
+        sharing |= static_cast<member_set>(!s.distributing[m].hands_on) << m;
     }
+    return sharing == 0 ? 1 : sharing;
+}
 
-    if (more > 0) {
-        slow_share(frames, count, more);
+/// After all offers of a chunk: counts what some members lack, and takes back their references.
+/// Returns n: frames [0, n) were taken by somebody.
+[[gnu::noinline, gnu::cold]] std::uint16_t settle(tx_queue& q, snapshot const& s,
+                                                  member_set sharing, offer const* offers,
+                                                  rte_mbuf** frames, std::uint16_t count) noexcept {
+    std::size_t const members = s.distributing.size();
+    std::uint16_t best = 0;
+    for (std::size_t m = 0; m < members; ++m) {
+        best = std::max(best, offers[m].taken);
     }
-    for (std::size_t m = 0; m < member_count; ++m) {
-        if ((sharing >> m & 1U) != 0) {
-            rte_mbuf* group[chunk_size]; // a driver may write to the array; others still need it
-            copy_frames(frames, count, group);
-            offer& o = offers[m];
-            o.taken = send(members[m].port, q.queue_id, group, o.sendable);
-            q.stats.member_packets[members[m].id].add(o.taken);
-            best = std::max(best, o.taken);
-        }
-    }
-
-    for (std::size_t m = 0; m < member_count; ++m) {
-        if (offers[m].taken < best) [[unlikely]] {
+    for (std::size_t m = 0; m < members; ++m) {
+        if (offers[m].taken < best) {
             count_missing(q, offers[m], best);
             if ((sharing >> m & 1U) != 0) {
                 slow_drop(frames + offers[m].taken, best - offers[m].taken);
             }
         }
     }
-    if (best < count && more > 0) [[unlikely]] {
+    auto const more = static_cast<std::int16_t>(std::popcount(sharing) - 1);
+    if (best < count && more > 0) {
         slow_share(frames + best, count - best, static_cast<std::int16_t>(-more));
     }
     return best;
+}
+
+/// The same frames to a member that shares them.
+[[gnu::always_inline]] inline std::uint16_t send_shared(tx_queue& q, distributing_member const& m,
+                                                        rte_mbuf* const* frames,
+                                                        std::uint16_t count) noexcept {
+    rte_mbuf* group[chunk_size]; // a driver may write to the array; others still need it
+    copy_frames(frames, count, group);
+    std::uint16_t const taken = send(m.port, q.queue_id, group, count);
+    q.stats.member_packets[m.id].add(taken);
+    return taken;
+}
+
+/// One chunk, at most chunk_size frames.  A frame has a reference for each member that shares it; a
+/// member that hands frames on gets deep copies instead, made before a frame leaves us.
+[[gnu::noinline]] std::uint16_t chunk_to_mixed(tx_queue& q, snapshot const& s, member_set sharing,
+                                               rte_mbuf** frames, std::uint16_t count) noexcept {
+    distributing_member const* const members = s.distributing.begin();
+    std::size_t const member_count = s.distributing.size();
+    offer offers[max_members];
+    for (std::size_t m = 0; m < member_count; ++m) {
+        // before any of them sends: what prepare writes, it must not write under a NIC's eyes
+        offers[m] = (sharing >> m & 1U) == 0
+                        ? offer_copies(q, s, members[m], frames, count)
+                        : offer{prepare(s, q, members[m], frames, count), 0, false};
+    }
+    share(frames, count, static_cast<std::uint16_t>(std::popcount(sharing)));
+    for (std::size_t m = 0; m < member_count; ++m) {
+        if ((sharing >> m & 1U) != 0) {
+            offers[m].taken = send_shared(q, members[m], frames, offers[m].sendable);
+        }
+    }
+    return settle(q, s, sharing, offers, frames, count);
+}
+
+/// The same when all members share frames and none is to prepare them.
+[[gnu::always_inline]] inline std::uint16_t chunk_to_all(tx_queue& q, snapshot const& s,
+                                                         member_set sharing, rte_mbuf** frames,
+                                                         std::uint16_t count) noexcept {
+    distributing_member const* const members = s.distributing.begin();
+    std::size_t const member_count = s.distributing.size();
+    offer offers[max_members];
+    share(frames, count, static_cast<std::uint16_t>(member_count));
+    std::uint16_t least = count;
+    for (std::size_t m = 0; m < member_count; ++m) {
+        std::uint16_t const taken = send_shared(q, members[m], frames, count);
+        offers[m] = {count, taken, false};
+        least = std::min(least, taken);
+    }
+    return least == count ? count : settle(q, s, sharing, offers, frames, count);
 }
 
 /// A member that refused is tried again with the next chunk: the copies it missed are dropped, so
 /// nothing that comes later can pass them.  What no member took ends the burst.
 [[gnu::noinline]] std::uint16_t to_all(tx_queue& q, snapshot const& s, rte_mbuf** frames,
                                        std::uint16_t count) noexcept {
+    member_set const sharing = sharing_members(s);
+    bool const simple =
+        !s.tx_prepare && static_cast<std::size_t>(std::popcount(sharing)) == s.distributing.size();
     std::size_t taken = 0;
     while (taken < count) {
         auto const n = static_cast<std::uint16_t>(std::min(chunk_size, count - taken));
-        std::uint16_t const best = chunk_to_all(q, s, frames + taken, n);
+        std::uint16_t const best = simple ? chunk_to_all(q, s, sharing, frames + taken, n)
+                                          : chunk_to_mixed(q, s, sharing, frames + taken, n);
         taken += best;
         if (best < n) {
             break;

@@ -78,6 +78,7 @@ snapshot build_snapshot(build_input const& in) {
     s.tx_prepare = in.port.tx_prepare;
     s.stride = std::max(in.config.stride, 1U);
     s.hash = in.config.hash;
+    s.hash_plan = net::plan_of(s.hash);
     for (auto const& address : in.port.addresses) {
         s.accept.push_back(address);
     }

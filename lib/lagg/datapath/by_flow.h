@@ -22,9 +22,11 @@ namespace lagg {
 //   static bool has_flowid(frame);                     the NIC has hashed it
 //   static std::uint32_t flowid(frame);
 
-/// What is needed to group; `bucket`: by the hash's low eight bits, all values below `members`.
+/// What is needed to group; `plan`: of `rule`; `bucket`: by the hash's low eight bits, all values
+/// below `members`.
 struct flow_table {
     net::hash_rule const& rule;
+    net::hash_plan const& plan;
     std::array<std::uint8_t, bucket_count> const& bucket;
     std::size_t members;
 };
@@ -44,36 +46,27 @@ template<class Read>
     return net::flow_hash(rule, net::parse_flow(view_of<Read>(frame)));
 }
 
-/// The keys of a burst, when a frame is the first to need them all.
-struct lazy_keys {
-    bool ready = false;
-    net::hash_keys keys;
-};
-
 /// hashes[i] = hash_of(frames[i]) for the bits that are set in `which`: frames that a vector form
 /// leaves aside.  `Word`: what it has its hashes in.
 template<class Read, class Word>
-[[gnu::noinline]] void hash_others(net::hash_rule const& rule, lazy_keys& lazy,
-                                   typename Read::frame const* frames, unsigned which,
-                                   Word* hashes) noexcept {
-    if (!lazy.ready) {
-        lazy.keys = net::keys_of(rule.seed);
-        lazy.ready = true;
-    }
+[[gnu::noinline]] void hash_others(flow_table const& table, typename Read::frame const* frames,
+                                   unsigned which, Word* hashes) noexcept {
+    net::hash_rule const& rule = table.rule;
     for (; which != 0; which &= which - 1) {
         int const i = std::countr_zero(which);
         hashes[i] = rule.use_flowid && Read::has_flowid(frames[i])
-                        ? net::mix_flowid(Read::flowid(frames[i]), lazy.keys)
-                        : net::flow_hash_usual(rule, lazy.keys, view_of<Read>(frames[i]));
+                        ? net::mix_flowid(Read::flowid(frames[i]), table.plan.keys)
+                        : net::flow_hash_usual(rule, table.plan, view_of<Read>(frames[i]));
     }
 }
 
 /// hashes[i] = hash_of(frames[i]).  `count`: at most chunk_size.
 template<class Read>
-void hash_frames(net::hash_rule const& rule, typename Read::frame const* frames, std::size_t count,
+void hash_frames(flow_table const& table, typename Read::frame const* frames, std::size_t count,
                  std::uint32_t* hashes) noexcept {
+    net::hash_rule const& rule = table.rule;
     if (rule.use_flowid) {
-        net::hash_keys const keys = net::keys_of(rule.seed);
+        net::hash_keys const& keys = table.plan.keys;
         for (std::size_t i = 0; i < count; ++i) {
             hashes[i] = Read::has_flowid(frames[i]) ? net::mix_flowid(Read::flowid(frames[i]), keys)
                                                     : hash_of<Read>(rule, frames[i]);
@@ -105,7 +98,7 @@ void group_by_flow(flow_table const& table, typename Read::frame const* frames, 
                    grouped_frames<typename Read::frame>& groups) noexcept {
     using frame = typename Read::frame;
     std::uint32_t hashes[chunk_size];
-    hash_frames<Read>(table.rule, frames, count, hashes);
+    hash_frames<Read>(table, frames, count, hashes);
     if (table.members <= few_groups<frame>::most) {
         group_hashed<few_groups<frame>>(table, frames, hashes, count, groups);
     } else {

@@ -15,10 +15,8 @@ namespace lagg::avx2 {
 #define LAGG_AVX2 [[gnu::target("avx2,bmi,bmi2,popcnt")]]
 
 inline constexpr std::size_t block = 4;
+inline constexpr unsigned all_of_block = 0xf;
 
-/// What stands for a frame that is too short to be read like the others: nothing that is plain
-/// IPv4.
-alignas(64) inline constexpr std::uint8_t no_frame[64]{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x81, 0};
 inline constexpr std::uint32_t readable = 38; // Ethernet, IPv4, ports
 
 /// Constants of a burst, each once for every frame of a register.
@@ -32,14 +30,13 @@ LAGG_AVX2 inline __m256i twice(std::uint64_t low, std::uint64_t high) noexcept {
                              static_cast<long long>(high), static_cast<long long>(low));
 }
 
-LAGG_AVX2 inline rule_masks masks_of(net::hash_rule const& rule) noexcept {
-    net::hash_keys const keys = net::keys_of(rule.seed);
-    std::uint64_t const addresses = rule.l3 ? 0xffff'ffffU : 0;
-    std::uint64_t const protocol = rule.l4 ? 0xff00 : 0;
-    std::uint64_t const ports = rule.l4 ? 0xffff'ffffU : 0;
-    return {twice(~std::uint64_t{0}, 0xffff'ffffU), twice(keys.l2.low, keys.l2.high),
-            twice(addresses << 32 | protocol, ports << 32 | addresses),
-            twice(keys.transport.low, keys.transport.high)};
+LAGG_AVX2 inline __m256i twice(net::hash_lane const& lane) noexcept {
+    return _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<__m128i const*>(&lane)));
+}
+
+LAGG_AVX2 inline rule_masks masks_of(net::hash_plan const& plan) noexcept {
+    return {twice(~std::uint64_t{0}, 0xffff'ffffU), twice(plan.keys.l2),
+            twice(plan.transport_bytes), twice(plan.keys.transport)};
 }
 
 LAGG_AVX2 inline __m256i two(std::uint8_t const* a, std::uint8_t const* b) noexcept {
@@ -92,12 +89,15 @@ LAGG_AVX2 inline __m256i untagged(__m256i begin) noexcept {
 
 /// The hashes of four frames, in the low half of each word.  L2, Upper: which lanes count.
 template<class Read, bool L2, bool Upper>
-LAGG_AVX2 inline void hash_block(net::hash_rule const& rule, rule_masks const& with,
-                                 lazy_keys& lazy, typename Read::frame const* frames,
+LAGG_AVX2 inline void hash_block(flow_table const& table, rule_masks const& with,
+                                 typename Read::frame const* frames,
                                  std::uint64_t* hashes) noexcept {
     std::uint8_t const* data[block];
     for (std::size_t i = 0; i < block; ++i) {
-        data[i] = Read::length(frames[i]) >= readable ? Read::data(frames[i]) : no_frame;
+        data[i] = Read::data(frames[i]);
+        if (Read::length(frames[i]) < readable) [[unlikely]] {
+            return hash_others<Read>(table, frames, all_of_block, hashes);
+        }
     }
     // frames 0 and 2, 1 and 3: so that unpacking puts all four in order
     __m256i a = _mm256_setzero_si256();
@@ -130,13 +130,13 @@ LAGG_AVX2 inline void hash_block(net::hash_rule const& rule, rule_masks const& w
                                                 _mm256_unpackhi_epi64(plain_a, plain_b));
         __m256i const whole = _mm256_and_si256(halves, _mm256_shuffle_epi32(halves, 0xb1));
         auto const good = static_cast<unsigned>(_mm256_movemask_pd(_mm256_castsi256_pd(whole)));
-        hash_others<Read>(rule, lazy, frames, ~good & 0xfU, hashes);
+        hash_others<Read>(table, frames, ~good & all_of_block, hashes);
     }
 }
 
 /// The hashes of four frames that the NIC may have hashed.
 template<class Read>
-LAGG_AVX2 inline void flowid_block(net::hash_rule const& rule, __m256i key, lazy_keys& lazy,
+LAGG_AVX2 inline void flowid_block(flow_table const& table, __m256i key,
                                    typename Read::frame const* frames,
                                    std::uint64_t* hashes) noexcept {
     std::uint64_t ids[block];
@@ -152,31 +152,30 @@ LAGG_AVX2 inline void flowid_block(net::hash_rule const& rule, __m256i key, lazy
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(hashes),
                         finish(_mm256_mul_epu32(changed, _mm256_srli_epi64(changed, 32))));
     if (without != 0) [[unlikely]] {
-        hash_others<Read>(rule, lazy, frames, without, hashes);
+        hash_others<Read>(table, frames, without, hashes);
     }
 }
 
 // What gives a block its hashes; classes, because a lambda does not inherit its function's target.
 template<class Read, bool L2, bool Upper>
 struct by_headers {
-    net::hash_rule const& rule;
+    flow_table const& table;
     rule_masks with;
-    lazy_keys lazy;
-    LAGG_AVX2 explicit by_headers(net::hash_rule const& r) noexcept : rule(r), with(masks_of(r)) {}
+    LAGG_AVX2 explicit by_headers(flow_table const& t) noexcept
+        : table(t), with(masks_of(t.plan)) {}
     LAGG_AVX2 void operator()(typename Read::frame const* frames, std::uint64_t* hashes) noexcept {
-        hash_block<Read, L2, Upper>(rule, with, lazy, frames, hashes);
+        hash_block<Read, L2, Upper>(table, with, frames, hashes);
     }
 };
 
 template<class Read>
 struct by_flowid {
-    net::hash_rule const& rule;
+    flow_table const& table;
     __m256i key;
-    lazy_keys lazy;
-    LAGG_AVX2 explicit by_flowid(net::hash_rule const& r) noexcept
-        : rule(r), key(_mm256_set1_epi64x(static_cast<long long>(net::keys_of(r.seed).flowid))) {}
+    LAGG_AVX2 explicit by_flowid(flow_table const& t) noexcept
+        : table(t), key(_mm256_set1_epi64x(static_cast<long long>(t.plan.keys.flowid))) {}
     LAGG_AVX2 void operator()(typename Read::frame const* frames, std::uint64_t* hashes) noexcept {
-        flowid_block<Read>(rule, key, lazy, frames, hashes);
+        flowid_block<Read>(table, key, frames, hashes);
     }
 };
 
@@ -184,7 +183,7 @@ template<class Read, class Hash, class Groups>
 LAGG_AVX2 void group_hashed_by(flow_table const& table, typename Read::frame const* frames,
                                std::size_t count,
                                grouped_frames<typename Read::frame>& groups) noexcept {
-    Hash hash(table.rule);
+    Hash hash(table);
     std::uint8_t const* const bucket = table.bucket.data();
     Groups fill(groups, table.members);
     std::uint64_t hashes[block];

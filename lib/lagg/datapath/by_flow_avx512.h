@@ -26,10 +26,8 @@ namespace lagg::avx512 {
     [[gnu::target("avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vbmi2,bmi,bmi2,popcnt")]]
 
 inline constexpr std::size_t block = 8;
+inline constexpr unsigned all_of_block = 0xff;
 
-/// What stands for a frame that is too short to be read like the others: nothing that is plain
-/// IPv4.
-alignas(64) inline constexpr std::uint8_t no_frame[64]{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x81, 0};
 inline constexpr std::uint32_t readable = 38; // Ethernet, IPv4, ports
 
 /// Constants of a burst, each once for every frame of a register.
@@ -47,14 +45,13 @@ LAGG_AVX512 inline __m512i four_times(std::uint64_t low, std::uint64_t high) noe
         _mm_set_epi64x(static_cast<long long>(high), static_cast<long long>(low)));
 }
 
-LAGG_AVX512 inline rule_masks masks_of(net::hash_rule const& rule) noexcept {
-    net::hash_keys const keys = net::keys_of(rule.seed);
-    std::uint64_t const addresses = rule.l3 ? 0xffff'ffffU : 0;
-    std::uint64_t const protocol = rule.l4 ? 0xff00 : 0;
-    std::uint64_t const ports = rule.l4 ? 0xffff'ffffU : 0;
-    return {four_times(~std::uint64_t{0}, 0xffff'ffffU), four_times(keys.l2.low, keys.l2.high),
-            four_times(addresses << 32 | protocol, ports << 32 | addresses),
-            four_times(keys.transport.low, keys.transport.high)};
+LAGG_AVX512 inline __m512i four_times(net::hash_lane const& lane) noexcept {
+    return _mm512_broadcast_i32x4(_mm_loadu_si128(reinterpret_cast<__m128i const*>(&lane)));
+}
+
+LAGG_AVX512 inline rule_masks masks_of(net::hash_plan const& plan) noexcept {
+    return {four_times(~std::uint64_t{0}, 0xffff'ffffU), four_times(plan.keys.l2),
+            four_times(plan.transport_bytes), four_times(plan.keys.transport)};
 }
 
 LAGG_AVX512 inline __m128i load(std::uint8_t const* bytes) noexcept {
@@ -105,31 +102,39 @@ LAGG_AVX512 inline __mmask16 tagged(__m512i begin) noexcept {
         _mm512_mask_cmpeq_epi32_mask(types, type, _mm512_set1_epi32(0x0091)));
 }
 
+/// The same hashes with those of other frames put right: one bit for each in `which`.
+template<class Read>
+LAGG_AVX512 inline __m512i others(flow_table const& table, typename Read::frame const* frames,
+                                  unsigned which, __m512i hashes) noexcept {
+    alignas(64) std::uint64_t words[block];
+    _mm512_store_si512(words, hashes);
+    hash_others<Read>(table, frames, which, words);
+    return _mm512_load_si512(words);
+}
+
 /// Puts right the hashes of frames that are not plain IPv4.
 /// `even`, `odd`: four bits each for frames 0, 2, 4, 6 and 1, 3, 5, 7.
 template<class Read>
-LAGG_AVX512 inline __m512i mend(net::hash_rule const& rule, lazy_keys& lazy,
-                                typename Read::frame const* frames, unsigned even, unsigned odd,
-                                __m512i hashes) noexcept {
+LAGG_AVX512 inline __m512i mend(flow_table const& table, typename Read::frame const* frames,
+                                unsigned even, unsigned odd, __m512i hashes) noexcept {
     unsigned which = 0;
     for (unsigned i = 0; i < block / 2; ++i) {
         which |= static_cast<unsigned>((even >> 4 * i & 0xfU) != 0) << 2 * i;
         which |= static_cast<unsigned>((odd >> 4 * i & 0xfU) != 0) << (2 * i + 1);
     }
-    alignas(64) std::uint64_t words[block];
-    _mm512_store_si512(words, hashes);
-    hash_others<Read>(rule, lazy, frames, which, words);
-    return _mm512_load_si512(words);
+    return others<Read>(table, frames, which, hashes);
 }
 
 /// The hashes of eight frames.  L2, Upper: which lanes count.
 template<class Read, bool L2, bool Upper>
-LAGG_AVX512 inline __m512i hash_block(net::hash_rule const& rule, rule_masks const& with,
-                                      lazy_keys& lazy,
+LAGG_AVX512 inline __m512i hash_block(flow_table const& table, rule_masks const& with,
                                       typename Read::frame const* frames) noexcept {
     std::uint8_t const* data[block];
     for (std::size_t i = 0; i < block; ++i) {
-        data[i] = Read::length(frames[i]) >= readable ? Read::data(frames[i]) : no_frame;
+        data[i] = Read::data(frames[i]);
+        if (Read::length(frames[i]) < readable) [[unlikely]] {
+            return others<Read>(table, frames, all_of_block, all(0));
+        }
     }
     // even and odd ones: so that unpacking puts all in order
     __m512i a = _mm512_setzero_si512();
@@ -157,14 +162,14 @@ LAGG_AVX512 inline __m512i hash_block(net::hash_rule const& rule, rule_masks con
     __m512i const hashes =
         finish(_mm512_add_epi64(_mm512_unpacklo_epi64(a, b), _mm512_unpackhi_epi64(a, b)));
     if ((even | odd) != 0) [[unlikely]] {
-        return mend<Read>(rule, lazy, frames, even, odd, hashes);
+        return mend<Read>(table, frames, even, odd, hashes);
     }
     return hashes;
 }
 
 /// The hashes of eight frames that the NIC may have hashed.
 template<class Read>
-LAGG_AVX512 inline __m512i flowid_block(net::hash_rule const& rule, __m512i key, lazy_keys& lazy,
+LAGG_AVX512 inline __m512i flowid_block(flow_table const& table, __m512i key,
                                         typename Read::frame const* frames) noexcept {
     alignas(64) std::uint64_t ids[block];
     unsigned without = 0;
@@ -179,12 +184,7 @@ LAGG_AVX512 inline __m512i flowid_block(net::hash_rule const& rule, __m512i key,
                          static_cast<long long>(ids[1]), static_cast<long long>(ids[0])),
         key);
     __m512i const hashes = finish(_mm512_mul_epu32(changed, _mm512_srli_epi64(changed, 32)));
-    if (without != 0) [[unlikely]] {
-        _mm512_store_si512(ids, hashes);
-        hash_others<Read>(rule, lazy, frames, without, ids);
-        return _mm512_load_si512(ids);
-    }
-    return hashes;
+    return without == 0 ? hashes : others<Read>(table, frames, without, hashes);
 }
 
 /// `low`: the low eight bits of each frame's hash, a byte each.
@@ -300,21 +300,19 @@ LAGG_AVX512 inline __m512i low_bytes(Frame const* frames, std::size_t count, Has
 // What to do with a block; classes, because a lambda does not inherit its function's target.
 template<class Read, bool L2, bool Upper>
 struct by_headers {
-    net::hash_rule const& rule;
+    flow_table const& table;
     rule_masks const& with;
-    lazy_keys& lazy;
     LAGG_AVX512 __m512i operator()(typename Read::frame const* frames) const noexcept {
-        return hash_block<Read, L2, Upper>(rule, with, lazy, frames);
+        return hash_block<Read, L2, Upper>(table, with, frames);
     }
 };
 
 template<class Read>
 struct by_flowid {
-    net::hash_rule const& rule;
+    flow_table const& table;
     __m512i key;
-    lazy_keys& lazy;
     LAGG_AVX512 __m512i operator()(typename Read::frame const* frames) const noexcept {
-        return flowid_block<Read>(rule, key, lazy, frames);
+        return flowid_block<Read>(table, key, frames);
     }
 };
 
@@ -323,25 +321,24 @@ LAGG_AVX512 void group_by_flow(flow_table const& table, typename Read::frame con
                                std::size_t count,
                                grouped_frames<typename Read::frame>& groups) noexcept {
     net::hash_rule const& rule = table.rule;
-    lazy_keys lazy;
     if (rule.use_flowid) {
-        __m512i const key = all(net::keys_of(rule.seed).flowid);
-        group_hashed(table, low_bytes(frames, count, by_flowid<Read>{rule, key, lazy}), frames,
-                     count, groups);
+        __m512i const key = all(table.plan.keys.flowid);
+        group_hashed(table, low_bytes(frames, count, by_flowid<Read>{table, key}), frames, count,
+                     groups);
         return;
     }
     if (rule.symmetric) {
         lagg::group_by_flow<Read>(table, frames, count, groups);
         return;
     }
-    rule_masks const with = masks_of(rule);
+    rule_masks const with = masks_of(table.plan);
     __m512i low;
     if (!rule.l2) {
-        low = low_bytes(frames, count, by_headers<Read, false, true>{rule, with, lazy});
+        low = low_bytes(frames, count, by_headers<Read, false, true>{table, with});
     } else if (rule.l3 || rule.l4) {
-        low = low_bytes(frames, count, by_headers<Read, true, true>{rule, with, lazy});
+        low = low_bytes(frames, count, by_headers<Read, true, true>{table, with});
     } else {
-        low = low_bytes(frames, count, by_headers<Read, true, false>{rule, with, lazy});
+        low = low_bytes(frames, count, by_headers<Read, true, false>{table, with});
     }
     group_hashed(table, low, frames, count, groups);
 }

@@ -70,7 +70,7 @@ template<class Read, class Hash>
 LAGG_AVX512VL void group_hashed_by(flow_table const& table, typename Read::frame const* frames,
                                    std::size_t count,
                                    grouped_frames<typename Read::frame>& groups) noexcept {
-    Hash hash(table.rule);
+    Hash hash(table);
     alignas(64) static constexpr std::array<std::uint8_t, chunk_size> numbers = [] {
         std::array<std::uint8_t, chunk_size> n{};
         for (std::size_t i = 0; i < n.size(); ++i) {

@@ -2,7 +2,7 @@
 // hash and no snapshot.
 #pragma once
 
-#include "lagg/datapath/transmit_plan.h"
+#include "lagg/datapath/frame_set.h"
 #include "lagg/types.h"
 
 #include <array>

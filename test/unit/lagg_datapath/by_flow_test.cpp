@@ -150,7 +150,8 @@ TEST_P(ByFlow, GivesTheSameGroupsAsTheReferenceWhateverTheFrames) {
         for (auto& b : bucket) {
             b = static_cast<std::uint8_t>(below(random, members));
         }
-        flow_table const table{rule, bucket, members};
+        net::hash_plan const plan = net::plan_of(rule);
+        flow_table const table{rule, plan, bucket, members};
         for (int burst = 0; burst < 100; ++burst) {
             std::vector<sample_frame*> chunk(below(random, 4) == 0 ? chunk_size
                                                                    : below(random, chunk_size + 1));
@@ -175,11 +176,12 @@ TEST_P(ByFlow, GivesEverythingToAMemberThatHasAllBuckets) {
         chunk.push_back(&f);
     }
     net::hash_rule const rule;
+    net::hash_plan const plan = net::plan_of(rule);
     auto const out = std::make_unique<groups>();
     for (std::size_t const last : {0U, 3U, 7U, 8U, 31U}) {
         std::array<std::uint8_t, bucket_count> bucket;
         bucket.fill(static_cast<std::uint8_t>(last));
-        GetParam().group({rule, bucket, last + 1}, chunk.data(), chunk.size(), *out);
+        GetParam().group({rule, plan, bucket, last + 1}, chunk.data(), chunk.size(), *out);
         ASSERT_EQ(out->size[last], chunk_size) << last;
         auto const first = out->frame.begin() + out->first[last];
         EXPECT_EQ(std::vector<sample_frame*>(first, first + chunk_size), chunk) << last;

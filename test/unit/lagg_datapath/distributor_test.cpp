@@ -1,12 +1,15 @@
 #include "lagg/datapath/distributor.h"
 
+#include "lagg/datapath/in_turn_avx2.h"
 #include "support/seed.h"
 
 #include <gtest/gtest.h>
 
 #include <cstdint>
 #include <limits>
+#include <numeric>
 #include <random>
+#include <string>
 #include <vector>
 
 namespace lagg {
@@ -17,10 +20,9 @@ std::vector<int> deal(turn_cursor& cursor, std::uint32_t members, std::uint32_t 
                       std::vector<std::size_t> const& bursts) {
     std::vector<int> sequence;
     for (std::size_t const count : bursts) {
-        transmit_plan plan;
-        deal_in_turn(cursor, members, stride, count, plan);
-        sequence.insert(sequence.end(), plan.member.begin(),
-                        plan.member.begin() + static_cast<std::ptrdiff_t>(count));
+        std::uint8_t member[chunk_size];
+        deal_in_turn(cursor, members, stride, count, member);
+        sequence.insert(sequence.end(), member, member + count);
     }
     return sequence;
 }
@@ -110,22 +112,63 @@ TEST(DealInTurn, TakesTheLongestStrideThereIs) {
     EXPECT_EQ(cursor.left, most - 2);
 }
 
-TEST(DealByFlow, GivesAFrameToTheOwnerOfItsBucket) {
-    snapshot s;
-    for (std::size_t b = 0; b < bucket_count; ++b) {
-        s.bucket[b] = static_cast<std::uint8_t>(b * 7 % 5);
+using frame = std::size_t; // stands for a pointer
+
+struct column_variant {
+    char const* name;
+    dealt (*deal)(std::size_t, frame const*, std::size_t, frame*) noexcept;
+    bool here;
+};
+
+std::vector<column_variant> column_variants() {
+    std::vector<column_variant> all{{"portable", deal_columns<frame>, true}};
+#if defined(__x86_64__)
+    all.push_back({"avx2", avx2::deal_columns<frame>, __builtin_cpu_supports("avx2") != 0});
+#endif
+    return all;
+}
+
+class DealColumns : public testing::TestWithParam<column_variant> {
+protected:
+    void SetUp() override {
+        if (!GetParam().here) {
+            GTEST_SKIP() << "this CPU has no " << GetParam().name;
+        }
     }
-    std::vector<std::uint32_t> hashes;
-    for (std::uint32_t i = 0; i < 40; ++i) {
-        hashes.push_back(i * 0x0301'0193U);
+};
+
+TEST_P(DealColumns, GivesEachColumnEveryFrameOfItsTurn) {
+    std::vector<frame> columns(max_members * chunk_size);
+    for (std::size_t members = 1; members <= max_members; ++members) {
+        for (std::size_t count = 0; count <= chunk_size; ++count) {
+            std::vector<frame> frames(count);
+            std::iota(frames.begin(), frames.end(), 100U);
+            dealt const turns = GetParam().deal(members, frames.data(), count, columns.data());
+            ASSERT_EQ(turns.rounds, count / members);
+            ASSERT_EQ(turns.rest, count % members);
+            for (std::size_t c = 0; c < members; ++c) {
+                std::vector<frame> wanted;
+                for (std::size_t i = c; i < count; i += members) {
+                    wanted.push_back(frames[i]);
+                }
+                auto const first = columns.begin() + static_cast<std::ptrdiff_t>(c * chunk_size);
+                ASSERT_EQ(
+                    std::vector<frame>(first, first + static_cast<std::ptrdiff_t>(wanted.size())),
+                    wanted)
+                    << members << " members, " << count << " frames, column " << c;
+            }
+        }
     }
-    transmit_plan plan;
-    deal_by_flow(s, hashes.data(), hashes.size(), plan);
-    for (std::size_t i = 0; i < hashes.size(); ++i) {
-        EXPECT_EQ(plan.member[i], s.bucket[hashes[i] % 256]);
-        EXPECT_EQ(plan.member[i], member_of_flow(s, hashes[i]));
-    }
-    EXPECT_EQ(plan.member[40], transmit_plan::nobody);
+}
+
+INSTANTIATE_TEST_SUITE_P(Variants, DealColumns, testing::ValuesIn(column_variants()),
+                         [](auto const& one) { return std::string(one.param.name); });
+
+TEST(RefusedOfColumn, IsWhatWasNotTakenOfEveryFrameOfTheColumn) {
+    EXPECT_EQ(refused_of_column(3, 1, 0, 8), frame_set{0b1001'0010});
+    EXPECT_EQ(refused_of_column(3, 1, 2, 8), frame_set{0b1000'0000});
+    EXPECT_EQ(refused_of_column(3, 1, 3, 8), 0U);
+    EXPECT_EQ(refused_of_column(1, 0, 63, 64), frame_set{1} << 63);
 }
 
 } // namespace

@@ -1,6 +1,5 @@
 #include "lagg/datapath/grouped_frames.h"
 
-#include "lagg/datapath/distributor.h"
 #include "support/seed.h"
 
 #include <gtest/gtest.h>
@@ -72,32 +71,6 @@ TEST(GroupedFrames, HoldAWholeChunkForOneMember) {
     EXPECT_EQ(out->size[7], chunk_size);
     EXPECT_EQ(out->size[6], 0);
     EXPECT_EQ(out->frame[out->first[7] + chunk_size - 1], frames.back());
-}
-
-/// The same turns as deal_in_turn(), burst after burst, whatever the cursor says at first.
-TEST(GroupInTurn, GivesTheTurnsThatDealInTurnNames) {
-    test::seed const seed;
-    std::mt19937 random(static_cast<std::uint32_t>(seed));
-    auto const out = std::make_unique<grouped_frames<frame>>();
-    for (std::uint32_t members = 1; members <= max_members; ++members) {
-        turn_cursor cursor{static_cast<std::uint32_t>(random() % (members + 2)), 0};
-        turn_cursor other = cursor;
-        for (int burst = 0; burst < 100; ++burst) {
-            auto const frames = numbered(random() % (chunk_size + 1));
-            group_in_turn(cursor, members, frames.data(), frames.size(), *out);
-            std::uint8_t member[chunk_size];
-            deal_in_turn(other, members, 1, frames.size(), member);
-            std::vector<std::vector<frame>> wanted(members);
-            for (std::size_t i = 0; i < frames.size(); ++i) {
-                wanted[member[i]].push_back(frames[i]);
-            }
-            for (std::size_t m = 0; m < members; ++m) {
-                auto const first = out->frame.begin() + out->first[m];
-                ASSERT_EQ(std::vector<frame>(first, first + out->size[m]), wanted[m])
-                    << members << ' ' << burst;
-            }
-        }
-    }
 }
 
 } // namespace

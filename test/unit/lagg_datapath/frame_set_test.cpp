@@ -1,4 +1,4 @@
-#include "lagg/datapath/transmit_plan.h"
+#include "lagg/datapath/frame_set.h"
 
 #include "support/seed.h"
 
@@ -53,54 +53,7 @@ TEST(WithoutFirst, LeavesTheLaterFramesOfTheSet) {
     EXPECT_EQ(without_first(set, 5), 0U);
 }
 
-TEST(TransmitPlan, GivesNobodyAnythingBeforeItIsMade) {
-    transmit_plan const plan;
-    for (std::uint8_t m = 0; m < 32; ++m) {
-        EXPECT_EQ(plan.frames_of(m, chunk_size), 0U);
-    }
-}
-
-TEST(TransmitPlan, GivesEachFrameToTheMemberItNamesAndToNoOther) {
-    test::seed const seed;
-    random_source random(seed);
-    for (int round = 0; round < 2000; ++round) {
-        std::size_t const count = below(random, chunk_size + 1);
-        std::size_t const members = 1 + below(random, 32);
-        transmit_plan plan;
-        for (std::size_t i = 0; i < count; ++i) {
-            plan.member[i] = static_cast<std::uint8_t>(below(random, members));
-        }
-        frame_set seen = 0;
-        for (std::uint8_t m = 0; m < members; ++m) {
-            frame_set const share = plan.frames_of(m, count);
-            ASSERT_EQ(share, plan.frames_of_generic(m, count));
-            ASSERT_EQ(share & seen, 0U);
-            seen |= share;
-            for (std::size_t const i : indices(share)) {
-                ASSERT_EQ(plan.member[i], m);
-            }
-        }
-        ASSERT_EQ(seen, first_frames(count));
-    }
-}
-
-TEST(Gather, KeepsTheCallersOrder) {
-    test::seed const seed;
-    random_source random(seed);
-    std::vector<frame> const chunk = numbered(chunk_size);
-    for (int round = 0; round < 1000; ++round) {
-        frame_set const set = random();
-        frame group[chunk_size];
-        std::size_t const n = gather(chunk.data(), set, group);
-        std::vector<frame> expected;
-        for (std::size_t const i : indices(set)) {
-            expected.push_back(chunk[i]);
-        }
-        ASSERT_EQ(std::vector<frame>(group, group + n), expected);
-    }
-}
-
-TEST(PutBack, RestoresWhatGatherTookAndTouchesNothingElse) {
+TEST(PutBack, PutsFramesWhereTheSetSaysAndTouchesNothingElse) {
     std::vector<frame> chunk = numbered(chunk_size);
     frame_set const set = 0x8001'0000'0000'0006U;
     frame const exchanged[] = {1, 2, 3, 4};
@@ -151,7 +104,8 @@ TEST(Leftovers, AreTheBurstsTailInTheCallersOrderForEveryPatternOfEightFrames) {
     }
 }
 
-/// What a burst does: plan, gather, and a member that takes the first so many of all its frames.
+/// What a burst does: it deals frames to members, which take the first so many of all that they
+/// get.
 TEST(Leftovers, OfBurstsOfAnySizeLoseNoFrameAndDoubleNone) {
     test::seed const seed;
     random_source random(seed);
@@ -170,22 +124,23 @@ TEST(Leftovers, OfBurstsOfAnySizeLoseNoFrameAndDoubleNone) {
         leftovers<frame> left(burst.data());
         for (std::size_t at = 0; at < count; at += chunk_size) {
             std::size_t const n = std::min(chunk_size, count - at);
-            transmit_plan plan;
+            std::vector<frame_set> share(members);
             for (std::size_t i = 0; i < n; ++i) {
-                plan.member[i] = static_cast<std::uint8_t>(below(random, members));
-                dealt[plan.member[i]].push_back(burst[at + i]);
-                if (dealt[plan.member[i]].size() > room[plan.member[i]]) {
+                std::size_t const m = below(random, members);
+                share[m] |= frame_set{1} << i;
+                dealt[m].push_back(burst[at + i]);
+                if (dealt[m].size() > room[m]) {
                     expected_left.push_back(burst[at + i]);
                 }
             }
             frame_set refused = 0;
-            for (std::uint8_t m = 0; m < members; ++m) {
-                frame_set const share = plan.frames_of(m, n);
-                frame group[chunk_size];
-                std::size_t const size = gather(burst.data() + at, share, group);
-                std::size_t const taken = std::min(size, room[m] - sent[m].size());
-                sent[m].insert(sent[m].end(), group, group + taken);
-                refused |= without_first(share, taken);
+            for (std::size_t m = 0; m < members; ++m) {
+                auto const mine = indices(share[m]);
+                std::size_t const taken = std::min(mine.size(), room[m] - sent[m].size());
+                for (std::size_t i = 0; i < taken; ++i) {
+                    sent[m].push_back(burst[at + mine[i]]);
+                }
+                refused |= without_first(share[m], taken);
             }
             left.keep(at, refused);
         }
@@ -204,6 +159,19 @@ TEST(Leftovers, OfBurstsOfAnySizeLoseNoFrameAndDoubleNone) {
         burst.resize(taken);
         ASSERT_EQ(burst, all_sent);
     }
+}
+
+TEST(Leftovers, OfRunsAreTheBurstsTailInTheCallersOrder) {
+    std::vector<frame> burst = numbered(200);
+    leftovers<frame> left(burst.data());
+    left.keep_run(0, 3);
+    left.keep_run(90, 190);
+    ASSERT_EQ(left.finish(burst.size()), 97U);
+    std::vector<frame> expected = numbered(200);
+    std::rotate(expected.begin() + 90, expected.begin() + 190, expected.end());
+    std::rotate(expected.begin(), expected.begin() + 3, expected.end() - 100);
+    EXPECT_EQ(std::vector<frame>(burst.begin() + 97, burst.end()),
+              std::vector<frame>(expected.begin() + 97, expected.end()));
 }
 
 } // namespace

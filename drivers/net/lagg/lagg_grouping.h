@@ -1,10 +1,11 @@
-// Frames grouped by the member of their flow, by the widest instructions that this CPU has and EAL
-// was allowed to use.  Burst side: knows neither lagg/control nor lacp.
+// Frames grouped by member, by their flow or in turn, by the widest instructions that this CPU has
+// and EAL was allowed to use.  Burst side: knows neither lagg/control nor lacp.
 #pragma once
 
 #include "lagg_mbuf.h"
 
 #include "lagg/datapath/by_flow.h"
+#include "lagg/datapath/distributor.h"
 
 #include <rte_mbuf.h>
 
@@ -24,13 +25,13 @@ struct mbuf_reader {
     static std::uint32_t flowid(rte_mbuf const* m) noexcept { return m->hash.rss; }
 };
 
-using group_function = void(flow_table const&, rte_mbuf* const*, std::size_t,
-                            grouped_frames<rte_mbuf*>&) noexcept;
-
 /// One way to group; all of them give the same groups.
 struct group_variant {
     char const* name;
-    group_function* group;
+    void (*by_flow)(flow_table const&, rte_mbuf* const*, std::size_t,
+                    grouped_frames<rte_mbuf*>&) noexcept;
+    /// Turns of one frame each.
+    dealt (*in_turn)(std::size_t members, rte_mbuf* const*, std::size_t, rte_mbuf**) noexcept;
     bool (*runs_here)() noexcept; // on this CPU, within EAL's limit of register width
 };
 
@@ -42,10 +43,10 @@ void choose_group_variant() noexcept;
 
 // [group] written by probes, always with the same value; read by every burst, which needs no order:
 // the code was there before the process began
-extern std::atomic<group_function*> chosen_group;
+extern std::atomic<group_variant const*> chosen_group;
 
 /// The one that was chosen.
-inline group_function& group_by_flow() noexcept {
+inline group_variant const& grouping() noexcept {
     return *chosen_group.load(std::memory_order_relaxed); // [group]
 }
 

@@ -1,11 +1,12 @@
-// Which form of grouping by flow the bursts of this process use.
-#include "lagg_by_flow.h"
+// Which form of grouping the bursts of this process use.
+#include "lagg_grouping.h"
 
 #include "lagg_simd.h"
 
 #include "lagg/datapath/by_flow_avx2.h"
 #include "lagg/datapath/by_flow_avx512.h"
 #include "lagg/datapath/by_flow_avx512vl.h"
+#include "lagg/datapath/in_turn_avx2.h"
 
 #include <rte_cpuflags.h>
 
@@ -20,6 +21,9 @@ namespace {
 bool always() noexcept {
     return true;
 }
+
+constexpr group_variant portable{"portable", lagg::group_by_flow<mbuf_reader>,
+                                 lagg::deal_columns<rte_mbuf*>, always};
 
 #if defined(__x86_64__)
 
@@ -44,23 +48,26 @@ bool has_avx512() noexcept {
 }
 
 constexpr std::array variants{
-    group_variant{"avx512", avx512::group_by_flow<mbuf_reader>, has_avx512},
-    group_variant{"avx512vl", avx512vl::group_by_flow<mbuf_reader>, has_avx512vl},
-    group_variant{"avx2", avx2::group_by_flow<mbuf_reader>, has_avx2},
-    group_variant{"portable", lagg::group_by_flow<mbuf_reader>, always},
+    group_variant{"avx512", avx512::group_by_flow<mbuf_reader>, avx2::deal_columns<rte_mbuf*>,
+                  has_avx512},
+    group_variant{"avx512vl", avx512vl::group_by_flow<mbuf_reader>, avx2::deal_columns<rte_mbuf*>,
+                  has_avx512vl},
+    group_variant{"avx2", avx2::group_by_flow<mbuf_reader>, avx2::deal_columns<rte_mbuf*>,
+                  has_avx2},
+    portable,
 };
 
 #else
 
 constexpr std::array variants{
-    group_variant{"portable", lagg::group_by_flow<mbuf_reader>, always},
+    portable,
 };
 
 #endif
 
 } // namespace
 
-std::atomic<group_function*> chosen_group{lagg::group_by_flow<mbuf_reader>}; // [group]
+std::atomic<group_variant const*> chosen_group{&portable}; // [group]
 
 std::span<group_variant const> group_variants() noexcept {
     return variants;
@@ -69,7 +76,7 @@ std::span<group_variant const> group_variants() noexcept {
 void choose_group_variant() noexcept {
     auto const best = std::find_if(variants.begin(), variants.end(),
                                    [](group_variant const& v) { return v.runs_here(); });
-    chosen_group.store(best->group, std::memory_order_relaxed); // [group]
+    chosen_group.store(&*best, std::memory_order_relaxed); // [group]
 }
 
 } // namespace lagg::pmd
