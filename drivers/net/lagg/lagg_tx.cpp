@@ -105,55 +105,93 @@ counter& drops(tx_queue& q, drop_reason why) noexcept {
 // ----------------------------------------------------------------------------
 
 using frame_groups = grouped_frames<rte_mbuf*>;
+using member_set = std::uint32_t; // bit m: member m
+static_assert(max_members <= 32);
 
-/// Member `m` has taken the first `taken` frames of its group only: puts the others back to where
-/// they were in the chunk of `count` frames.  Returns which they are.
-template<class Grouping>
-[[gnu::noinline, gnu::cold]] frame_set
-put_refused_back(Grouping& by, frame_groups& groups, std::size_t m, std::size_t taken,
-                 rte_mbuf** chunk, std::size_t count) noexcept {
-    by.name(count, groups);
-    frame_set const refused = refused_of(groups, m, taken, count);
-    put_back(chunk, refused, groups.frame.data() + groups.first[m] + taken);
-    return refused;
+/// The chunk that is being sent, and what was refused.  A member that refused gets nothing more of
+/// the burst: a later frame of a flow must not pass an earlier one that the caller will try again.
+struct chunk_state {
+    rte_mbuf** frames;
+    std::size_t count;
+    frame_set refused = 0; // of this chunk
+    member_set refusing = 0;
+
+    /// Member `m` took the first `taken` frames of its group only.
+    [[gnu::noinline, gnu::cold]] void refuse_share(frame_groups const& groups, std::size_t m,
+                                                   std::size_t taken) noexcept {
+        refuse(m, refused_of(groups, m, taken, count),
+               groups.frame.data() + groups.first[m] + taken);
+    }
+    /// The same where frames were dealt to `members`, and it was to get column `c`; `left` begins
+    /// with the first that it did not take.
+    [[gnu::noinline, gnu::cold]] void refuse_column(std::size_t m, std::size_t members,
+                                                    std::size_t c, std::size_t taken,
+                                                    rte_mbuf* const* left) noexcept {
+        refuse(m, refused_of_column(members, c, taken, count), left);
+    }
+
+private:
+    /// They go back to where they were.
+    void refuse(std::size_t m, frame_set which, rte_mbuf* const* left) noexcept {
+        put_back(frames, which, left);
+        refused |= which;
+        refusing |= member_set{1} << m;
+    }
+};
+
+/// One member burst for each member that gets something.
+[[gnu::always_inline]] inline void send_shares(tx_queue& q, snapshot const& s, chunk_state& chunk,
+                                               frame_groups& groups) noexcept {
+    distributing_member const* const members = s.distributing.begin();
+    std::size_t const member_count = s.distributing.size();
+    for (std::size_t m = 0; m < member_count; ++m) {
+        std::uint16_t const size = groups.size[m];
+        if (size == 0) {
+            continue;
+        }
+        std::uint16_t const taken =
+            give(s, q, members[m], groups.frame.data() + groups.first[m], size);
+        if (taken < size) [[unlikely]] {
+            chunk.refuse_share(groups, m, taken);
+        }
+    }
 }
 
-/// Sends a burst chunk by chunk as `by` groups it, one member burst per member and chunk.
-/// A member that refused gets nothing more of this burst: a later frame of a flow must not pass an
-/// earlier one that the caller will try again.
-/// by.group(chunk, size, groups): fills all but groups.member, returns the frames that nobody may
-/// have now;  by.name(size, groups): that, when a member
-/// has refused frames of the chunk that was grouped last.
+/// The same when some members refuse already.
+[[gnu::noinline, gnu::cold]] void send_shares_to_some(tx_queue& q, snapshot const& s,
+                                                      chunk_state& chunk,
+                                                      frame_groups& groups) noexcept {
+    member_set const refusing = chunk.refusing;
+    for (std::size_t m = 0; m < s.distributing.size(); ++m) {
+        if ((refusing >> m & 1U) != 0) {
+            chunk.refuse_share(groups, m, 0);
+            groups.size[m] = 0;
+        }
+    }
+    send_shares(q, s, chunk, groups);
+}
+
+/// Sends a burst chunk by chunk as `by` groups it.
+/// by.group(chunk, size, groups): fills all of `groups`, returns the frames that nobody may have
+/// now.
 template<class Grouping>
 [[gnu::always_inline]] inline std::uint16_t send_groups(tx_queue& q, snapshot const& s,
                                                         rte_mbuf** frames, std::uint16_t count,
                                                         Grouping by) noexcept {
-    distributing_member const* const members = s.distributing.begin();
-    std::size_t const member_count = s.distributing.size();
-    std::uint32_t refusing = 0; // bit m: member m
-    static_assert(max_members <= 32);
     leftovers<rte_mbuf*> left(frames);
+    chunk_state chunk{frames, 0};
     frame_groups groups;
-
     for (std::size_t at = 0; at < count; at += chunk_size) {
-        rte_mbuf** const chunk = frames + at;
-        std::size_t const n = std::min(chunk_size, count - at);
-        frame_set refused = by.group(chunk, n, groups);
-        for (std::size_t m = 0; m < member_count; ++m) {
-            std::uint16_t const size = groups.size[m];
-            if (size == 0) {
-                continue;
-            }
-            rte_mbuf** const share = groups.frame.data() + groups.first[m];
-            bool const refuses = (refusing >> m & 1U) != 0;
-            std::uint16_t const taken = refuses ? 0 : give(s, q, members[m], share, size);
-            if (taken < size) [[unlikely]] {
-                refusing |= 1U << m;
-                refused |= put_refused_back(by, groups, m, taken, chunk, n);
-            }
+        chunk.frames = frames + at;
+        chunk.count = std::min(chunk_size, count - at);
+        chunk.refused = by.group(chunk.frames, chunk.count, groups);
+        if (chunk.refusing != 0) [[unlikely]] {
+            send_shares_to_some(q, s, chunk, groups);
+        } else {
+            send_shares(q, s, chunk, groups);
         }
-        if (refused != 0) [[unlikely]] {
-            left.keep(at, refused);
+        if (chunk.refused != 0) [[unlikely]] {
+            left.keep(at, chunk.refused);
         }
     }
     return static_cast<std::uint16_t>(left.finish(count));
@@ -174,7 +212,6 @@ struct some_each {
         }
         return 0;
     }
-    void name(std::size_t /*count*/, frame_groups& /*groups*/) const noexcept {} // put() did
 };
 
 struct each_its_flows {
@@ -185,7 +222,6 @@ struct each_its_flows {
         variant.by_flow(table, chunk, count, groups);
         return 0;
     }
-    void name(std::size_t /*count*/, frame_groups& /*groups*/) const noexcept {} // group() did
 };
 
 struct each_its_flows_unless_held {
@@ -207,31 +243,10 @@ struct each_its_flows_unless_held {
         }
         return held;
     }
-    void name(std::size_t /*count*/, frame_groups& /*groups*/) const noexcept {} // group() did
-};
-
-/// A chunk whose frames were dealt in turn, and what was refused of it.
-struct dealt_chunk {
-    rte_mbuf** frames;
-    std::size_t count;
-    std::uint32_t members;
-    frame_set refused = 0;
-    std::uint32_t refusing = 0; // bit m: member m, also from chunks before
-
-    /// Member `m` took the first `taken` frames of column `c` only: the others, which begin at
-    /// `group`, go back to where they were.
-    [[gnu::noinline, gnu::cold]] void put_back_column(std::size_t m, std::size_t c,
-                                                      std::size_t taken,
-                                                      rte_mbuf* const* group) noexcept {
-        frame_set const these = refused_of_column(members, c, taken, count);
-        put_back(frames, these, group);
-        refused |= these;
-        refusing |= 1U << m;
-    }
 };
 
 /// Sends columns [c, end) of `size` frames each, the first one to member `m`, to members in order.
-[[gnu::always_inline]] inline void send_columns(tx_queue& q, snapshot const& s, dealt_chunk& chunk,
+[[gnu::always_inline]] inline void send_columns(tx_queue& q, snapshot const& s, chunk_state& chunk,
                                                 rte_mbuf** columns, std::size_t m, std::size_t c,
                                                 std::size_t end, std::uint16_t size) noexcept {
     distributing_member const* member = s.distributing.begin() + m;
@@ -240,28 +255,29 @@ struct dealt_chunk {
          column += chunk_size, ++member) {
         std::uint16_t const taken = give(s, q, *member, column, size);
         if (taken < size) [[unlikely]] {
-            chunk.put_back_column(static_cast<std::size_t>(member - s.distributing.begin()),
-                                  static_cast<std::size_t>(column - columns) / chunk_size, taken,
-                                  column + taken);
+            chunk.refuse_column(
+                static_cast<std::size_t>(member - s.distributing.begin()), s.distributing.size(),
+                static_cast<std::size_t>(column - columns) / chunk_size, taken, column + taken);
         }
     }
 }
 
 /// The same for all columns, when some members refuse already: they get nothing.
 [[gnu::noinline, gnu::cold]] void send_columns_to_some(tx_queue& q, snapshot const& s,
-                                                       dealt_chunk& chunk, rte_mbuf** columns,
+                                                       chunk_state& chunk, rte_mbuf** columns,
                                                        std::size_t first, dealt turns) noexcept {
     std::size_t m = first;
-    for (std::size_t c = 0; c < chunk.members; ++c) {
+    std::size_t const members = s.distributing.size();
+    for (std::size_t c = 0; c < members; ++c) {
         auto const size = static_cast<std::uint16_t>(turns.rounds + (c < turns.rest ? 1 : 0));
         rte_mbuf** const column = columns + c * chunk_size;
         bool const asked = size > 0 && (chunk.refusing >> m & 1U) == 0;
         std::uint16_t const taken =
             asked ? give(s, q, s.distributing[m], column, size) : std::uint16_t{0};
         if (taken < size) {
-            chunk.put_back_column(m, c, taken, column + taken);
+            chunk.refuse_column(m, members, c, taken, column + taken);
         }
-        m = m + 1 == chunk.members ? 0 : m + 1;
+        m = m + 1 == members ? 0 : m + 1;
     }
 }
 
@@ -271,7 +287,7 @@ struct dealt_chunk {
     auto const members = static_cast<std::uint32_t>(s.distributing.size());
     std::size_t first = q.turn.member < members ? q.turn.member : 0;
     leftovers<rte_mbuf*> left(frames);
-    dealt_chunk chunk{frames, 0, members};
+    chunk_state chunk{frames, 0};
     rte_mbuf* columns[max_members * chunk_size];
 
     for (std::size_t at = 0; at < count; at += chunk_size) {
@@ -426,8 +442,6 @@ void count_missing(tx_queue& q, offer const& o, std::uint16_t best) noexcept {
         drops(q, drop_reason::tx_copy_no_memory).add(best - reachable);
     }
 }
-
-using member_set = std::uint32_t; // bit m: member m
 
 /// The members that share frames; the others get copies.  Should all be of that other kind, one of
 /// them may as well have the frames themselves.

@@ -18,7 +18,7 @@ struct grouped_frames {
     std::array<Frame, max_members * chunk_size> frame;
     std::array<std::uint16_t, max_members> first;
     std::array<std::uint8_t, max_members> size;
-    /// Who gets each frame: needed only when some are refused, and may be filled in then.
+    /// Who gets each frame: needed only when some are refused.
     std::array<std::uint8_t, chunk_size> member;
 };
 
