@@ -48,28 +48,22 @@ class Telemetry:
         self._socket.close()
 
 
-class Laggd:
-    """net_lagg0 over members of these interfaces, of one driver; `bridged`: and a port that is no
-    member, of this interface."""
+WITHOUT_HARDWARE = ["--no-huge", "--no-shconf", "--no-pci", "-m", "256", "--lcores=(0,1)"]
 
-    def __init__(self, lab, space, interfaces, devargs, *options, bridged=None,
-                 driver="net_af_packet"):
+
+class AnyLaggd:
+    """One with a lagg, as EAL's words say.  `members`: their names, where they are asked for."""
+
+    def __init__(self, lab, space, eal, *options, members=()):
         global _runs
         _runs += 1
         self.lab = lab
-        self.members = [f"{driver}{i}" for i in range(len(interfaces))]
+        self.members = list(members)
         self._runtime = os.path.join(lab.folder, f"run{_runs}")
         os.mkdir(self._runtime)
         prefix = f"interop_{os.getpid()}_{_runs}"
-        vdevs = [f"--vdev={member},iface={interface}"
-                 for member, interface in zip(self.members, interfaces)]
-        if bridged is not None:
-            vdevs.append(f"--vdev=net_af_packet9,iface={bridged}")
-        vdevs.append("--vdev=net_lagg0," + devargs + "," +
-                     ",".join(f"member={member}" for member in self.members))
         self.process = lab.start(
-            space, [LAGGD, "--no-huge", "--no-shconf", "--no-pci", "-m", "256", "--lcores=(0,1)",
-                    f"--file-prefix={prefix}", *vdevs, "--", *options],
+            space, [LAGGD, f"--file-prefix={prefix}", *eal, "--", *options],
             f"laggd{_runs}", stdin=subprocess.PIPE,
             environment={"RUNTIME_DIRECTORY": self._runtime})
         path = os.path.join(self._runtime, "dpdk", prefix, "dpdk_telemetry.v2")
@@ -177,3 +171,19 @@ class Laggd:
     def _say_last(self):
         print("  --- laggd said at last ---")
         print("  " + "\n  ".join(text_of(self.process).splitlines()[-25:]), flush=True)
+
+
+class Laggd(AnyLaggd):
+    """net_lagg0 over members of these interfaces, of one driver; `bridged`: and a port that is no
+    member, of this interface."""
+
+    def __init__(self, lab, space, interfaces, devargs, *options, bridged=None,
+                 driver="net_af_packet"):
+        members = [f"{driver}{i}" for i in range(len(interfaces))]
+        vdevs = [f"--vdev={member},iface={interface}"
+                 for member, interface in zip(members, interfaces)]
+        if bridged is not None:
+            vdevs.append(f"--vdev=net_af_packet9,iface={bridged}")
+        vdevs.append("--vdev=net_lagg0," + devargs + "," +
+                     ",".join(f"member={member}" for member in members))
+        super().__init__(lab, space, [*WITHOUT_HARDWARE, *vdevs], *options, members=members)
