@@ -9,7 +9,9 @@
 #
 # Everything is: all suites on a build with the test hooks; rules about the tree and its machine
 # code on the build that app/run.sh makes, and that command itself; unit and pmd again under ASan and
-# UBSan; the build with clang; clang-format; clang-tidy.  What is no meson test counts as one.
+# UBSan; the burst torture, driver and all, under TSan; the build with clang; clang-format;
+# clang-tidy.  What is no meson test counts as one.  In the end a table of what was explored is in
+# .cache/test-logs/reliability.md; doc/reliability.md explains it.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -73,6 +75,14 @@ build_with_sanitizers() (
         -Db_sanitize=address,undefined -Db_lundef=false
 )
 
+# One program: lib, driver, wire and the threads that torture them.
+build_with_thread_sanitizer() (
+    export CC='ccache clang-14' CXX='ccache clang++-14'
+    configure build-tsan -Ddpdk=enabled --buildtype=debugoptimized -Doptimization=1 \
+        -Dtest_hooks=true -Db_sanitize=thread -Db_lundef=false || return 1
+    meson compile -C build-tsan burst_torture
+)
+
 # For its warnings and for clang-tidy's compile commands; nothing of it is run.
 build_with_clang() (
     export CC='ccache clang-14' CXX='ccache clang++-14'
@@ -108,9 +118,20 @@ if [[ $# -eq 0 ]]; then
     else
         results+=(--failed 'build with ASan and UBSan')
     fi
+    if stage 'build with TSan' build_with_thread_sanitizer; then
+        TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1 test_stage 'torture with TSan' \
+            build-tsan "${test_arguments[@]}" burst-torture
+    else
+        results+=(--failed 'build with TSan')
+    fi
     counted_stage 'build with clang' build_with_clang
     counted_stage 'clang-format' check_format
     counted_stage 'clang-tidy' buildtools/tidy.py build-clang "$(nproc)"
+fi
+
+if [[ $# -eq 0 ]]; then
+    # What doc/reliability.md explains.
+    python3 test/torture/report.py "$logs/reliability.md" build-test build-tsan || true
 fi
 
 exec python3 buildtools/test_summary.py "${results[@]}"

@@ -93,6 +93,10 @@ public:
     void set_hooks(cell_hooks const* hooks) noexcept {
         hooks_.store(hooks, std::memory_order_release); // [hooks] -> call()
     }
+    /// What the burst under way has pinned.  Caller: a hook of that burst.
+    T const* pinned_by_me() const noexcept {
+        return pinned_.load(std::memory_order_relaxed); // [leave] plain: its own thread's store
+    }
 #endif
 
 private:

@@ -3,8 +3,10 @@
 #include "fixture.h"
 #include "traffic.h"
 
+#include <algorithm>
 #include <array>
 #include <cstring>
+#include <ostream>
 
 namespace lagg::test {
 namespace {
@@ -171,6 +173,78 @@ INSTANTIATE_TEST_SUITE_P(Named, AnOperationThatFails,
                                          planned{RTE_PMD_WIRE_OP_TXQ_SETUP, ENOSPC, "TxQueueSetup"},
                                          planned{RTE_PMD_WIRE_OP_START, EAGAIN, "Start"}),
                          [](auto const& p) { return p.param.name; });
+
+// --- changes of a lagg that runs ----------------------------------------------------------------
+
+/// A change that every member has to follow, and what fails in the last one's driver.
+struct live_change {
+    char const* name;
+    std::vector<rte_pmd_wire_op> failing;
+    int (*make)(std::uint16_t lagg);
+};
+
+void PrintTo(live_change const& c, std::ostream* out) {
+    *out << c.name;
+}
+
+struct ALiveChangeThatOneMemberRefuses : Faults, testing::WithParamInterface<live_change> {};
+
+TEST_P(ALiveChangeThatOneMemberRefuses, R9IsTakenBackOnTheOthersAndTheSnapshotStays) {
+    lagg_port lagg("policy=loadbalance," + members() + ",member=" + late.name());
+    ASSERT_TRUE(lagg.ok());
+    lagg.start();
+    traffic running(lagg.id());
+    running.flows();
+    std::array<std::uint16_t, 4> const ports{lagg.id(), a.port(), b.port(), late.port()};
+    std::array<port_look, 4> found;
+    std::transform(ports.begin(), ports.end(), found.begin(), look_at);
+    auto const then = state_of(lagg);
+    auto const shown = summary(lagg.status());
+    for (rte_pmd_wire_op const op : GetParam().failing) {
+        ASSERT_EQ(0, rte_pmd_wire_fail_op(late.port(), op, EIO, 1));
+    }
+    EXPECT_EQ(-EIO, GetParam().make(lagg.id()));
+    auto const now = state_of(lagg);
+    EXPECT_TRUE(same_but_for_version(then.snapshot, now.snapshot));
+    auto const shown_now = summary(lagg.status());
+    EXPECT_TRUE(std::equal(shown.begin() + 1, shown.end(), shown_now.begin() + 1, shown_now.end()))
+        << "all but the version";
+    for (std::size_t i = 0; i < ports.size(); ++i) {
+        EXPECT_TRUE(found[i] == look_at(ports[i])) << "port " << ports[i];
+    }
+    EXPECT_EQ(GetParam().failing.size(), counters_of(late.port()).failed_ops);
+    EXPECT_EQ(0, GetParam().make(lagg.id())) << "a second try";
+    running.rounds(2);
+    running.stop();
+    EXPECT_EQ(0u, running.wrong());
+    EXPECT_EQ(running.offered(), running.taken()) << "no frame noticed";
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Named, ALiveChangeThatOneMemberRefuses,
+    testing::Values(
+        live_change{"Mtu",
+                    {RTE_PMD_WIRE_OP_MTU},
+                    [](std::uint16_t lagg) { return rte_eth_dev_set_mtu(lagg, 4000); }},
+        live_change{"AddressAndPromiscuity",
+                    {RTE_PMD_WIRE_OP_MAC_SET, RTE_PMD_WIRE_OP_PROMISC},
+                    [](std::uint16_t lagg) {
+                        rte_ether_addr mac{{0x02, 0, 0, 0, 0x12, 0x34}};
+                        return rte_eth_dev_default_mac_addr_set(lagg, &mac);
+                    }},
+        live_change{"Promiscuous",
+                    {RTE_PMD_WIRE_OP_PROMISC},
+                    [](std::uint16_t lagg) { return rte_eth_promiscuous_enable(lagg); }},
+        live_change{"Allmulticast",
+                    {RTE_PMD_WIRE_OP_ALLMULTI},
+                    [](std::uint16_t lagg) { return rte_eth_allmulticast_enable(lagg); }},
+        live_change{"MulticastList",
+                    {RTE_PMD_WIRE_OP_MC_LIST, RTE_PMD_WIRE_OP_ALLMULTI},
+                    [](std::uint16_t lagg) {
+                        rte_ether_addr group{{0x01, 0, 0x5e, 0, 0, 7}};
+                        return rte_eth_dev_set_mc_addr_list(lagg, &group, 1);
+                    }}),
+    [](auto const& p) { return p.param.name; });
 
 TEST_F(Faults, R3AMemberWhoseAddressAndPromiscuityFailIsRefused) {
     lagg_port lagg("policy=loadbalance," + members());

@@ -308,6 +308,7 @@ bool device::is_ours(member_id id) const {
 void device::follow(member_id id, own_queues queues) {
     slots_[id].follow_link = true;
     slots_[id].control_queue = queues.tx;
+    frames_.expect(slots_[id].port);
     if (queues.rx != no_queue) {
         frames_.listen(id, slots_[id].port, queues.rx);
     }
@@ -415,7 +416,7 @@ void device::fill_status(rte_pmd_lagg_status& s) {
     copy_name(s.primary, c.primary);
     s.live_snapshots = static_cast<std::uint32_t>(publisher_.live());
     s.pins = static_cast<std::uint32_t>(publisher_.holders());
-    s.fence = epoch::to_string(fence().kind());
+    s.fence = fence().kind() == epoch::fence_kind::membarrier ? "membarrier" : "real";
 
     fill_awaited(s);
 

@@ -121,6 +121,10 @@ struct alignas(cache_line) rx_queue {
     std::array<counter, drop_reasons>
         stash_dropped; // what did not get there; single writer: control
 
+    /// Members are not to be asked before all that waits for room in the stash was read: one of
+    /// them left with it and is back.  Written by control.
+    std::atomic<bool> stash_first{false};
+
     /// LACP and Marker frames for control.
     spsc_ring<slow_slot, slow_ring_size> slow;
     std::array<std::uint8_t, max_members> slow_pushed{}; // by member_id, since `slow` was empty

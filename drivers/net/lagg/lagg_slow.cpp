@@ -144,9 +144,12 @@ time_point control_frames::visit(time_point now, receiver const& to) {
     send_handed_on_idle();
     send_all();
     bool anybody_waits = !outbox_.empty();
+    bool held = false; // a burst gets nothing else until we refill its stash
     for (rx_record& r : rx_) {
         stash_waiting(r, counters_);
         anybody_waits = anybody_waits || !r.waiting.empty();
+        // [refill] our own
+        held = held || r.queue->stash_first.load(std::memory_order_relaxed);
     }
     // Also under other policies: what a late burst left must not wait for the next lacp.
     for (rx_record const& r : rx_) {
@@ -155,7 +158,7 @@ time_point control_frames::visit(time_point now, receiver const& to) {
     snapshot const* const s = views_.newest();
     if (s == nullptr || !s->take_slow || s->run != run_state::running) {
         known_ = false;
-        return anybody_waits ? now + period : never;
+        return held ? now + impatient_period : anybody_waits ? now + period : never;
     }
     for (steered const& from : steered_) {
         poll_steered(from, to);
@@ -164,7 +167,7 @@ time_point control_frames::visit(time_point now, receiver const& to) {
     for (rx_record const& r : rx_) {
         hand_on(*r.queue, to);
     }
-    return now + (impatient_ ? impatient_period : period);
+    return now + (impatient_ || held ? impatient_period : period);
 }
 
 /// At most what fits the ring: a burst that fills it meanwhile does not keep us here.
@@ -280,9 +283,26 @@ void control_frames::stash_or_wait(rx_record& r, rte_mbuf* frame) {
 }
 
 void control_frames::stash_waiting(rx_record& r, control_counters& counters) {
+    if (r.waiting.empty()) {
+        return;
+    }
     while (!r.waiting.empty() && r.queue->stash.push(r.waiting.front())) {
         r.waiting.pop_front();
         counters.stashed.add(1);
+    }
+    if (r.waiting.empty()) {
+        // [refill] -> the rx burst: who reads no finds all that waited in the stash
+        r.queue->stash_first.store(false, std::memory_order_release);
+    }
+}
+
+void control_frames::expect(port_id port) {
+    for (rx_record& r : rx_) {
+        if (std::any_of(r.waiting.begin(), r.waiting.end(),
+                        [port](rte_mbuf const* frame) { return frame->port == port; })) {
+            // [refill] [adopt] relaxed: the snapshot that lets bursts poll the port comes later
+            r.queue->stash_first.store(true, std::memory_order_relaxed);
+        }
     }
 }
 

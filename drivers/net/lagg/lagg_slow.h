@@ -94,6 +94,9 @@ public:
     void send_all();
     /// The member runs, and its slow frames are steered to this rx queue of its: visit() polls it.
     void listen(member_id id, port_id port, std::uint16_t queue);
+    /// The port is about to be a member that bursts poll: what it brings comes after what it left
+    /// with, where that still waits for room.
+    void expect(port_id port);
     /// The member stops, or is gone: nothing more is sent to it, nor polled of it.
     void forget(member_id id);
 
