@@ -150,6 +150,7 @@ console::console(session& shared) : session_(shared) {
                          }});
     add_forward_commands(commands_);
     add_port_commands(commands_);
+    add_filter_commands(commands_);
     add_lagg_commands(commands_);
     add_lacp_commands(commands_);
     commands_.push_back({"quit", "Stop everything and leave", [](session& all, arguments const&) {

@@ -16,6 +16,7 @@ struct session;
 
 /// One list per file commands_*.cpp.
 void add_port_commands(command_list& commands);
+void add_filter_commands(command_list& commands);
 void add_lagg_commands(command_list& commands);
 void add_lacp_commands(command_list& commands);
 void add_forward_commands(command_list& commands);

@@ -40,6 +40,11 @@ int serve(session& all) {
         return complain(refused, exit_failed);
     }
     all.events.follow_all();
+    if (all.opts.hot_plug) {
+        if (auto const refused = all.cards.start(); !refused.empty()) {
+            return complain(refused, exit_failed);
+        }
+    }
     console input(all);
     if (!all.opts.replay.file.empty() && !all.opts.demo) {
         if (auto const refused = all.fwd.load_replay(all.opts.replay.file); !refused.empty()) {
@@ -114,6 +119,7 @@ int main(int argc, char** argv) {
         session all(std::move(wanted));
         code = serve(all);
         all.fwd.stop();
+        all.cards.stop();
         for (auto const lagg : all_laggs()) {
             all.events.unfollow(lagg);
         }

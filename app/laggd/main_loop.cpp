@@ -104,6 +104,9 @@ void main_loop::run() {
         for (auto const& line : session_.events.take()) {
             console_.notice(line);
         }
+        for (auto const& line : session_.cards.settle(session_)) {
+            console_.notice(line);
+        }
         if (session_.show != nullptr) {
             session_.show->tick(now);
         }

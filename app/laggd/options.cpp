@@ -126,6 +126,7 @@ std::vector<option_rule> const& rules() {
          set_eth_peer},
         {"disable-promisc", "", "leave ports as they are instead of promiscuous",
          flag(&options::promiscuous, false)},
+        {"hot-plug", "", "watch for cards that are pulled or plugged", flag(&options::hot_plug)},
         {"flows", "N", "txonly, demo: flows that are generated (64)",
          [](std::string const& text, options& out) -> why_not {
              auto const value = to_number(text);

@@ -48,6 +48,7 @@ struct options {
     bool demo = false;
     bool auto_start = false;
     bool promiscuous = true;
+    bool hot_plug = false;
     fwd_mode mode = fwd_mode::io;
     topology shape = topology::paired;
     unsigned nb_cores = 1;

@@ -28,7 +28,9 @@ std::string port_name(std::uint16_t port) {
 }
 
 std::string port_text(std::uint16_t port) {
-    return strf("%u (%s)", static_cast<unsigned>(port), port_name(port).c_str());
+    auto const name = port_name(port); // none: it is gone
+    return name.empty() ? std::to_string(port)
+                        : strf("%u (%s)", static_cast<unsigned>(port), name.c_str());
 }
 
 std::vector<std::uint16_t> all_ports() {
@@ -140,6 +142,9 @@ why_not ports::configure(std::uint16_t port) {
     rte_eth_conf conf{};
     conf.txmode.offloads = info.tx_offload_capa & RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
     conf.intr_conf.lsc = *info.dev_flags & RTE_ETH_DEV_INTR_LSC ? 1 : 0;
+    if (auto const chosen = mtus_.find(port); chosen != mtus_.end()) {
+        conf.rxmode.mtu = chosen->second;
+    }
     if (wanted_.rxq > 1) {
         auto const hash =
             (RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP) & info.flow_type_rss_offloads;
@@ -288,6 +293,7 @@ why_not ports::set_mtu(std::uint16_t port, std::uint16_t mtu) {
                     static_cast<unsigned>(mtu), errno_text(error).c_str(),
                     static_cast<unsigned>(info.min_mtu), static_cast<unsigned>(info.max_mtu));
     }
+    mtus_[port] = mtu;
     return {};
 }
 

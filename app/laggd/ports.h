@@ -50,7 +50,10 @@ public:
 
     bool started(std::uint16_t port) const { return started_.contains(port); }
     /// The port is gone, or somebody else's now.
-    void forget(std::uint16_t port) { started_.erase(port); }
+    void forget(std::uint16_t port) {
+        started_.erase(port);
+        mtus_.erase(port);
+    }
     /// Ports that can forward now: started here, owned by nobody.
     std::vector<std::uint16_t> usable() const;
 
@@ -64,6 +67,7 @@ private:
 
     options const& wanted_;
     std::set<std::uint16_t> started_;
+    std::map<std::uint16_t, std::uint16_t> mtus_; // that were chosen; configure would forget them
     std::map<int, rte_mempool*> pools_;
 };
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "forward.h"
+#include "hotplug.h"
 #include "lagg_events.h"
 #include "options.h"
 #include "ports.h"
@@ -22,6 +23,7 @@ struct session {
     forward fwd;
     rate_meter rates;
     lagg_events events;
+    hotplug cards;
     demo* show = nullptr; ///< null: an ordinary run
     bool quit = false;
     unsigned commands_run = 0;

@@ -113,6 +113,13 @@ void show_port_info(std::uint16_t port) {
         static_cast<unsigned>(info.max_mtu));
     say("Promiscuous mode: %s\n", rte_eth_promiscuous_get(port) == 1 ? "enabled" : "disabled");
     say("Allmulticast mode: %s\n", rte_eth_allmulticast_get(port) == 1 ? "enabled" : "disabled");
+    if (int const vlan = rte_eth_dev_get_vlan_offload(port); vlan >= 0) {
+        say("VLAN offload: strip %s, filter %s, extend %s, qinq strip %s\n",
+            on_off((vlan & RTE_ETH_VLAN_STRIP_OFFLOAD) != 0),
+            on_off((vlan & RTE_ETH_VLAN_FILTER_OFFLOAD) != 0),
+            on_off((vlan & RTE_ETH_VLAN_EXTEND_OFFLOAD) != 0),
+            on_off((vlan & RTE_ETH_QINQ_STRIP_OFFLOAD) != 0));
+    }
     say("Rx queues: %u of %u, tx queues: %u of %u\n", static_cast<unsigned>(info.nb_rx_queues),
         static_cast<unsigned>(info.max_rx_queues), static_cast<unsigned>(info.nb_tx_queues),
         static_cast<unsigned>(info.max_tx_queues));

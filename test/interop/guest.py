@@ -1,5 +1,6 @@
-"""A Linux guest in QEMU's software emulation: its memory file system is made here of busybox, ip
-and the kernel's own modules; it is commanded over a serial line.  Knows no bond."""
+"""A Linux guest in QEMU's software emulation: its memory file system is made here of busybox,
+programs with their libraries and the kernel's own modules; it is commanded over a serial line.
+Knows no driver, and a bond's partner only as the taps that its NICs end in."""
 
 import glob
 import lzma
@@ -21,6 +22,7 @@ export PATH=/bin:/sbin
 mount -t proc p /proc; mount -t sysfs s /sys; mount -t devtmpfs d /dev
 for m in $(cat /modules); do insmod /lib/$m || echo "no $m"; done
 exec 0</dev/console 1>/dev/console 2>&1
+if [ -e /by-hand ]; then . /by-hand; poweroff -f; fi
 stty -echo
 echo "{_DONE} up"
 while read -r line; do eval "$line"; echo "{_DONE} $?"; done
@@ -36,13 +38,64 @@ def require():
         skip(f"no guest kernel in '{KERNEL}': buildtools/bootstrap test unpacks one")
 
 
-class _Archive:
-    """cpio in its "newc" form, which a kernel unpacks."""
+def devices_of(qemu):
+    """Names of the devices that it can emulate."""
+    said = subprocess.run([qemu, "-device", "help"], stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, text=True, check=False).stdout
+    return set(re.findall(r'^name "([^"]+)"', said, re.MULTILINE))
+
+
+def _contents(path):
+    with open(path, "rb") as file:
+        data = file.read()
+    return lzma.decompress(data) if path.endswith(".xz") else data
+
+
+def libraries_of(path):
+    """Of a program or of a library, by the names that the loader looks for: [path]."""
+    said = subprocess.run(["ldd", path], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          text=True, check=False).stdout
+    return re.findall(r"(/\S+) \(0x", said)
+
+
+def modules(wanted):
+    """[(file name, contents)], each after what it needs.  What is built in has no file."""
+    files = {}
+    for path in glob.glob(os.path.join(KERNEL, "lib", "modules", "*", "kernel", "**", "*.ko*"),
+                          recursive=True):
+        files[os.path.basename(path).split(".")[0].replace("-", "_")] = path
+    found = {}
+
+    def take(name):
+        name = name.replace("-", "_")
+        if name in files and name not in found:
+            data = _contents(files[name])
+            needs = re.search(rb"\0depends=([^\0]*)\0", b"\0" + data)
+            for other in filter(None, needs.group(1).decode().split(",") if needs else []):
+                take(other)
+            found[name] = data
+    for name in wanted:
+        take(name)
+    return [(name + ".ko", data) for name, data in found.items()]
+
+
+class Image:
+    """What a guest boots into, with busybox's programs: cpio in its "newc" form, which a kernel
+    unpacks."""
 
     def __init__(self):
         self._data = bytearray()
         self._names = set()
         self._inode = 0
+        for name in ("proc", "sys", "dev", "bin", "sbin", "lib"):
+            self.folder(name)
+        self.file("init", _INIT.encode())
+        busybox = shutil.which("busybox")
+        self.program(busybox, "bin/busybox")
+        for applet in subprocess.run([busybox, "--list"], stdout=subprocess.PIPE, text=True,
+                                     check=True).stdout.split():
+            if applet not in ("busybox", "ip"):
+                self.link("bin/" + applet, "busybox")
 
     def _entry(self, name, mode, data=b""):
         self._inode += 1
@@ -68,106 +121,70 @@ class _Archive:
         self.folder(os.path.dirname(name))
         self._entry(name, stat.S_IFLNK | 0o777, target.encode())
 
-    def finish(self):
+    def program(self, path, name):
+        """With its libraries, if it has any; the loader itself stays where programs look for it."""
+        self.file(name, _contents(path))
+        for library in libraries_of(path):
+            base = os.path.basename(library)
+            self.file(library.lstrip("/") if base.startswith("ld-") else "lib/" + base,
+                      _contents(library))
+
+    def load_at_boot(self, wanted):
+        """Kernel modules, and those that they need."""
+        loaded = modules(wanted)
+        for name, data in loaded:
+            self.file("lib/" + name, data)
+        self.file("modules", "".join(name + "\n" for name, _ in loaded).encode(), 0o644)
+
+    def write(self, path):
         self._entry("TRAILER!!!", 0)
-        return bytes(self._data)
+        with open(path, "wb") as file:
+            file.write(self._data)
 
 
-def _contents(path):
-    with open(path, "rb") as file:
-        data = file.read()
-    return lzma.decompress(data) if path.endswith(".xz") else data
+def command_line(image, memory=256, boot="", qemu=QEMU):
+    """QEMU's, without serial lines, monitor and devices; `image` is a file."""
+    return [qemu, "-nodefaults", "-accel", "tcg,thread=multi", "-cpu", "max", "-m", str(memory),
+            "-display", "none", "-no-reboot", "-nic", "none",
+            "-kernel", glob.glob(os.path.join(KERNEL, "boot", "vmlinuz-*"))[0], "-initrd", image,
+            "-append", f"console=ttyS0 quiet panic=-1 mitigations=off {boot}"]
 
 
-def _modules(wanted):
-    """[(file name, contents)], each after what it needs.  What is built in has no file."""
-    files = {}
-    for path in glob.glob(os.path.join(KERNEL, "lib", "modules", "*", "kernel", "**", "*.ko*"),
-                          recursive=True):
-        files[os.path.basename(path).split(".")[0].replace("-", "_")] = path
-    found = {}
+class Machine:
+    """A guest that runs in the name space "wire"."""
 
-    def take(name):
-        name = name.replace("-", "_")
-        if name in files and name not in found:
-            data = _contents(files[name])
-            needs = re.search(rb"\0depends=([^\0]*)\0", b"\0" + data)
-            for other in filter(None, needs.group(1).decode().split(",") if needs else []):
-                take(other)
-            found[name] = data
-    for name in wanted:
-        take(name)
-    return [(name + ".ko", data) for name, data in found.items()]
-
-
-def _add_program(archive, path, name):
-    """With its libraries, if it has any."""
-    archive.file(name, _contents(path))
-    libraries = subprocess.run(["ldd", path], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                               text=True, check=False).stdout
-    for library in re.findall(r"(/\S+) \(0x", libraries):
-        archive.file(library.lstrip("/"), _contents(library))
-
-
-def _image(modules):
-    archive = _Archive()
-    for name in ("proc", "sys", "dev", "bin", "sbin", "lib"):
-        archive.folder(name)
-    archive.file("init", _INIT.encode())
-    busybox = shutil.which("busybox")
-    _add_program(archive, busybox, "bin/busybox")
-    for applet in subprocess.run([busybox, "--list"], stdout=subprocess.PIPE, text=True,
-                                 check=True).stdout.split():
-        if applet not in ("busybox", "ip"):
-            archive.link("bin/" + applet, "busybox")
-    _add_program(archive, os.path.realpath(shutil.which("ip")), "sbin/ip")
-    loaded = _modules(modules)
-    for name, data in loaded:
-        archive.file("lib/" + name, data)
-    archive.file("modules", "".join(name + "\n" for name, _ in loaded).encode(), 0o644)
-    return archive.finish()
-
-
-class Guest:
-    """Runs in the name space "wire"; one NIC, eth0 and so on, for each tap."""
-
-    def __init__(self, lab, taps, modules=()):
-        self._image = os.path.join(lab.folder, "initrd")
-        with open(self._image, "wb") as file:
-            file.write(_image(["virtio_pci", "virtio_net", *modules]))
-        serial, self._monitor = (os.path.join(lab.folder, name) for name in ("serial", "monitor"))
-        nics = []
-        for i, tap in enumerate(taps):
-            # Without a speed and full duplex a bond does not take it into an aggregator.
-            nics += ["-netdev", f"tap,id=n{i},ifname={tap},script=no,downscript=no", "-device",
-                     f"virtio-net-pci,netdev=n{i},id=nic{i},romfile=,mac=52:54:00:00:00:0{i + 1},"
-                     "speed=10000,duplex=full"]
+    def __init__(self, lab, image, devices, qemu=QEMU, **options):
+        names = [os.path.join(lab.folder, name) for name in ("initrd", "serial", "monitor")]
+        image_file, serial, self._monitor = names
+        image.write(image_file)
         self.process = lab.start(
-            "wire", [QEMU, "-nodefaults", "-accel", "tcg", "-cpu", "max", "-m", "256", "-display",
-                     "none", "-no-reboot", "-chardev",
-                     f"socket,id=s,path={serial},server=on,wait=on", "-serial", "chardev:s",
-                     "-monitor", f"unix:{self._monitor},server,nowait",
-                     "-kernel", glob.glob(os.path.join(KERNEL, "boot", "vmlinuz-*"))[0], "-initrd",
-                     self._image, "-append", "console=ttyS0 quiet panic=-1 mitigations=off", "-nic",
-                     "none", *nics], "qemu")
-        self._serial = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        until(lambda: self._alive() and self._connect(serial), "QEMU", 20)
+            "wire", [*command_line(image_file, qemu=qemu, **options),
+                     "-chardev", f"socket,id=s,path={serial},server=on,wait=on", "-serial",
+                     "chardev:s", "-monitor", f"unix:{self._monitor},server,nowait", *devices],
+            "qemu")
+        self._serial = self.connect(serial)
         self._serial.settimeout(0.2)
         self.said = ""
         begin = time.monotonic()
         self._until_done(90)
         self.boot_seconds = time.monotonic() - begin
 
-    def _alive(self):
+    def alive(self):
         assert self.process.poll() is None, text_of(self.process)[-1000:]
         return True
 
-    def _connect(self, path):
-        try:
-            self._serial.connect(path)
-        except OSError:
-            return False
-        return True
+    def connect(self, path):
+        """A socket to one of QEMU's character devices."""
+        made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+
+        def attempt():
+            try:
+                made.connect(path)
+            except OSError:
+                return False
+            return True
+        until(lambda: self.alive() and attempt(), "QEMU", 20)
+        return made
 
     def _until_done(self, timeout):
         begin, end = len(self.said), time.monotonic() + timeout
@@ -175,7 +192,7 @@ class Guest:
             found = re.search(re.escape(_DONE) + r" (\w+)\r?\n", self.said[begin:])
             if found:
                 return self.said[begin:begin + found.start()].replace("\r", ""), found.group(1)
-            assert time.monotonic() < end and self._alive(), f"the guest says {self.said[-1500:]}"
+            assert time.monotonic() < end and self.alive(), f"the guest says {self.said[-1500:]}"
             try:
                 self.said += self._serial.recv(65536).decode(errors="replace")
             except TimeoutError:
@@ -188,13 +205,35 @@ class Guest:
         assert code == "0", f"guest: {line}: {code}: {text}"
         return text
 
-    def set_link(self, number, on):
-        """Carrier of a NIC as the guest sees it."""
+    def monitor(self, command):
+        """A command to QEMU itself; what it answered."""
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as monitor:
             monitor.settimeout(10)
             monitor.connect(self._monitor)
-            for line in ("", f"set_link nic{number} {'on' if on else 'off'}\n"):
+            for line in ("", command + "\n"):
                 monitor.sendall(line.encode())
                 said = b""
                 while not said.endswith(b"(qemu) "):
                     said += monitor.recv(4096)
+        # The monitor edits its line on a terminal, and so repeats the command in pieces.
+        return said.decode(errors="replace").replace("\r", "").split("\n", 1)[1][:-len("(qemu) ")]
+
+    def set_link(self, number, on):
+        """Carrier of a NIC as the guest sees it."""
+        self.monitor(f"set_link nic{number} {'on' if on else 'off'}")
+
+
+class Guest(Machine):
+    """A host of Linux' own drivers: one NIC, eth0 and so on, for each tap; it has iproute2."""
+
+    def __init__(self, lab, taps, wanted=()):
+        image = Image()
+        image.program(os.path.realpath(shutil.which("ip")), "sbin/ip")
+        image.load_at_boot(["virtio_pci", "virtio_net", *wanted])
+        nics = []
+        for i, tap in enumerate(taps):
+            # Without a speed and full duplex a bond does not take it into an aggregator.
+            nics += ["-netdev", f"tap,id=n{i},ifname={tap},script=no,downscript=no", "-device",
+                     f"virtio-net-pci,netdev=n{i},id=nic{i},romfile=,mac=52:54:00:00:00:0{i + 1},"
+                     "speed=10000,duplex=full"]
+        super().__init__(lab, image, nics)

@@ -86,10 +86,11 @@ class Report:
 
 
 class Traffic:
-    """Sends until stop(); a context manager."""
+    """Sends until stop(), which waits `patience` seconds for a frame that is still on its way; a
+    context manager."""
 
-    def __init__(self, lab, space, interface, kind, flows=32, rate=1000):
-        self._kind, self._flows, self._rate = kind, flows, rate
+    def __init__(self, lab, space, interface, kind, flows=32, rate=1000, patience=0.5):
+        self._kind, self._flows, self._rate, self._patience = kind, flows, rate, patience
         self._socket = lab.socket(space, socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 23)
         self._socket.bind((interface, 3))
@@ -121,12 +122,12 @@ class Traffic:
                 flow = (flow + 1) % self._flows
                 due = max(due + 1 / self._rate, now - 0.05)
             last_return = self._receive(max(0.0, due - now), last_return)
-        quiet = time.monotonic() + 0.5
+        quiet = time.monotonic() + self._patience
         while time.monotonic() < quiet and self._waiting:
             before = report.returned
             self._receive(0.05, None)
             if report.returned != before:
-                quiet = time.monotonic() + 0.5
+                quiet = time.monotonic() + self._patience
 
     def _receive(self, patience, last_return):
         report = self.report

@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <cstring>
 #include <span>
+#include <string_view>
 #include <utility>
 
 namespace lagg::pmd {
@@ -59,6 +60,19 @@ constexpr std::uint16_t control_descriptors = 64;
 
 std::uint32_t max_mtu(rte_eth_dev_info const& info) {
     return info.max_mtu == 0 ? UINT16_MAX : info.max_mtu;
+}
+
+/// Whether a tx queue that the application has not asked for works, and changes nothing else.
+bool spares_tx_queue(rte_eth_dev_info const& info, std::size_t rx_count, std::size_t tx_count) {
+    std::string_view const driver = info.driver_name == nullptr ? "" : info.driver_name;
+    // Says two of every chip; the older ones have one, and what the other is given is never sent.
+    if (driver == "net_e1000_em") {
+        return false;
+    }
+    // Queues come in pairs: with one more to send there is one more to receive, to which the host
+    // sends the answers to what came by it, and which nobody polls.
+    bool const pairs = driver.starts_with("net_virtio");
+    return tx_count < info.max_tx_queues && (!pairs || tx_count < rx_count);
 }
 
 } // namespace
@@ -164,7 +178,7 @@ int member_port::configure(port_settings const& s) {
     }
     auto const tx_count = static_cast<std::uint16_t>(s.tx.size());
     control_queue_ = no_queue;
-    if (tx_count < info.max_tx_queues) {
+    if (spares_tx_queue(info, s.rx.size(), s.tx.size())) {
         rc = configure(s, static_cast<std::uint16_t>(tx_count + 1));
         if (rc != 0 && !is_inability(rc)) {
             return refused(port_, "configure", rc);
@@ -478,7 +492,8 @@ int member_port::follow_promiscuous(port_settings const& s) {
 }
 
 int member_port::follow_allmulticast(port_settings const& s) {
-    bool const wanted = s.allmulticast || (!s.multicast.empty() && multicast_by_all_);
+    bool const groups = s.slow_frames || !s.multicast.empty();
+    bool const wanted = s.allmulticast || (groups && multicast_by_all_);
     if ((rte_eth_allmulticast_get(port_) == 1) == wanted) {
         return 0;
     }
