@@ -84,7 +84,7 @@ struct selection_logic::aggregator {
     std::uint16_t id = 0;        // the lowest port number
     bool live = false;           // a partner was heard within the timeout
     bool offered = false;        // and does not wait for us elsewhere
-    std::uint64_t bandwidth = 0; // of the ports that would be used
+    std::uint64_t bandwidth = 0; // of the ports that would be used if all were as far
     std::uint32_t count = 0;
 
     void settle(std::uint32_t max_links);
@@ -93,31 +93,42 @@ struct selection_logic::aggregator {
 };
 
 void selection_logic::aggregator::settle(std::uint32_t max_links) {
-    bool const running = std::any_of(ports.begin(), ports.end(),
-                                     [](entry const& e) { return attached(e.from->mux); });
     for (auto& e : ports) {
         auto const& port = *e.from->port;
-        bool const settled = attached(e.from->mux) || port.ready_n;
         e.place = {.deaf = half_deaf(*e.from),
-                   .unsettled = running && !settled,
+                   .unsettled = false,
                    .decides = deciding_id(port),
                    .own = port.actor.port};
     }
-    std::sort(ports.begin(), ports.end(),
-              [](entry const& a, entry const& b) { return a.place < b.place; });
+    auto const sort = [this] {
+        std::sort(ports.begin(), ports.end(),
+                  [](entry const& a, entry const& b) { return a.place < b.place; });
+    };
+    sort();
+    // What aggregators are compared by must not depend on how far our Mux machines are: being
+    // chosen would change it, and two of them could take turns without an end.
     id = 0xffff;
     std::uint32_t room = max_links;
     for (auto const& e : ports) {
         id = std::min(id, e.from->port->actor.port.number);
-        if (room > 0 && e.from->receive == receive_state::current) {
+        if (e.from->receive != receive_state::current) {
+            continue;
+        }
+        live = true;
+        offered = offered || decides(e.from->port->actor, e.from->port->partner) ||
+                  e.from->port->partner.has(state::synchronization);
+        if (room > 0) {
             --room;
-            live = true;
-            offered = offered || decides(e.from->port->actor, e.from->port->partner) ||
-                      e.from->port->partner.has(state::synchronization);
             bandwidth += e.from->speed_mbps;
             ++count;
         }
     }
+    bool const running = std::any_of(ports.begin(), ports.end(),
+                                     [](entry const& e) { return attached(e.from->mux); });
+    for (auto& e : ports) {
+        e.place.unsettled = running && !attached(e.from->mux) && !e.from->port->ready_n;
+    }
+    sort();
 }
 
 bool selection_logic::aggregator::better_than(aggregator const& other, selection_rule rule,

@@ -3,6 +3,7 @@
 #include "base/bounded_vector.h"
 #include "lacp/port.h"
 #include "lacp/selection.h"
+#include "lacp/timers.h"
 
 #include <algorithm>
 #include <cassert>
@@ -31,6 +32,7 @@ public:
     void transmit(time_point now);
     void publish();
     time_point deadline() const noexcept;
+    bool settled() const noexcept { return settled_; }
 
     system_settings const& settings() const noexcept { return settings_; }
     std::bitset<max_ports> collecting() const noexcept { return collecting_; }
@@ -53,6 +55,7 @@ private:
     std::bitset<max_ports> collecting_;
     std::bitset<max_ports> distributing_;
     time_point now_{0}; // of the last event or run
+    bool settled_ = true;
 };
 
 void system::machinery::set(system_settings const& s, time_point now) {
@@ -161,9 +164,9 @@ void system::machinery::settle(time_point now) {
     now_ = now;
     // Each round follows at least one arrow or decides something new.  Down from DISTRIBUTING, up
     // again, and one promotion per port are far fewer rounds than this; more is our bug.
-    [[maybe_unused]] constexpr std::size_t most_rounds = 64 * max_ports;
-    std::size_t rounds = 0;
-    for (bool moved = true; moved && rounds < most_rounds; ++rounds) {
+    constexpr std::size_t most_rounds = 64 * max_ports;
+    bool moved = true;
+    for (std::size_t rounds = 0; moved && rounds < most_rounds; ++rounds) {
         moved = false;
         bounded_vector<contender, max_ports> contenders;
         for (auto& p : ports_) {
@@ -174,7 +177,7 @@ void system::machinery::settle(time_point now) {
         }
         moved |= selection_.step(settings_, {contenders.data(), contenders.size()}, now);
     }
-    assert(rounds < most_rounds);
+    settled_ = !moved; // no reason to end the process: what a partner says may have brought us here
 }
 
 void system::machinery::transmit(time_point now) {
@@ -197,6 +200,9 @@ void system::machinery::publish() {
 }
 
 time_point system::machinery::deadline() const noexcept {
+    if (!settled_) {
+        return now_ + fast_periodic_time;
+    }
     auto first = selection_.deadline();
     for (auto const& p : ports_) {
         if (p) {
@@ -266,6 +272,10 @@ void system::run(time_point now) {
 
 time_point system::next_deadline() const noexcept {
     return machinery_->deadline();
+}
+
+bool system::settled() const noexcept {
+    return machinery_->settled();
 }
 
 std::bitset<max_ports> system::collecting() const noexcept {

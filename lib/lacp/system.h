@@ -195,6 +195,8 @@ public:
     /// and when next_deadline() has come.
     void run(time_point now);
     time_point next_deadline() const noexcept;
+    /// False: there was no fixed point, which is a bug of ours; the machines go on a second later.
+    bool settled() const noexcept;
 
     /// As of the last run().  distributing is a subset of collecting.
     std::bitset<max_ports> collecting() const noexcept;

@@ -433,6 +433,7 @@ void wire::check(system_number s) {
             ++seen.mux_changes;
         }
     }
+    expect(it.main->settled(), {s, 0}, "its machines come to rest");
     expect(it.main->next_deadline() > now_, {s, 0}, "after a run nothing is due");
     if (it.twin) {
         expect(it.twin->next_deadline() == it.main->next_deadline(), {s, 0},

@@ -183,6 +183,7 @@ private:
 
     void settle() {
         system_.run(now_);
+        fuzz::check(system_.settled(), "its machines come to rest");
         fuzz::check(system_.next_deadline() > now_, "after a run nothing is due");
         take_frames();
         auto const collecting = system_.collecting();

@@ -53,7 +53,8 @@ def nearest(header, known):
 def flags_for(header, known, root):
     """Headers of tests that load DPDK see all that the driver's own sources see, and the hooks."""
     driver = nearest(pathlib.PurePath('drivers/net/lagg/x.h'), known)
-    if driver is None or header.parts[:2] not in (('test', 'pmd'), ('test', 'support')):
+    if driver is None or header.parts[:2] not in (
+            ('test', 'pmd'), ('test', 'support'), ('test', 'torture')):
         return nearest(header, known)
     return [*driver, '-DLAGG_TEST_HOOKS', f'-I{root}/test', f'-I{root}/drivers/net/lagg',
             f'-I{root}/drivers/net/wire']

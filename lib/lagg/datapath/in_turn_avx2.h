@@ -74,7 +74,9 @@ LAGG_AVX2_IN_TURN dealt deal_columns(std::size_t members, Frame const* frames, s
                                      Frame* columns) noexcept {
     static_assert(sizeof(Frame) == 8 && std::is_trivially_copyable_v<Frame>);
     std::size_t rounds = 0;
-    if (members == 2) {
+    if (count < 4 * members) {
+        // nothing for registers
+    } else if (members == 2) {
         rounds = rounds_by_four(2, frames, count, columns);
     } else if (members >= 4) {
         std::size_t const last = members - 4; // these may overlap the columns before

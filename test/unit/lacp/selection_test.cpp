@@ -172,6 +172,27 @@ TEST_F(SelectionLogic, GoesWhereTheBetterSystemIsInSync) {
     EXPECT_EQ(with(selected::selected), (numbers{2}));
 }
 
+/// Or being chosen would be a reason to choose another one, and two would take turns for ever.
+TEST_F(SelectionLogic, ComparesAggregatorsWhateverTheirPortsMuxMachinesDo) {
+    settings.max_links = 2;
+    for (unsigned attached = 0; attached < 8; ++attached) {
+        ports = {};
+        contenders.clear();
+        logic = {};
+        for (port_index i = 0; i < 3; ++i) {
+            add(2);
+            if ((attached >> i & 1U) != 0) {
+                attach(i);
+            }
+        }
+        add(1); // would be the one, but for the SYNC of the other
+        ports[2].partner.set(state::synchronization, true);
+        logic.step(settings, contenders, now);
+        EXPECT_TRUE(ports[0].in_use) << attached;
+        EXPECT_FALSE(ports[3].in_use) << attached;
+    }
+}
+
 TEST_F(SelectionLogic, DoesNotFollowTheWorseSystem) {
     settings.system.priority = 1;
     add(1, 1);
