@@ -26,8 +26,7 @@ public:
 
     /// False, nothing copied, when full.  Caller: the producer.
     bool push(T const& value) noexcept {
-        std::size_t const at =
-            filled_.load(std::memory_order_relaxed); // plain: our own word // own word
+        std::size_t const at = filled_.load(std::memory_order_relaxed); // plain: our own word
         if (at - drained_seen_ == Capacity) {
             // [drain] <- pop(): its copy out of the slot is over before we write there again
             drained_seen_ = drained_.load(std::memory_order_acquire);
@@ -43,8 +42,7 @@ public:
 
     /// False, `out` untouched, when empty.  Caller: the consumer.
     bool pop(T& out) noexcept {
-        std::size_t const at =
-            drained_.load(std::memory_order_relaxed); // plain: our own word // own word
+        std::size_t const at = drained_.load(std::memory_order_relaxed); // plain: our own word
         if (at == filled_seen_) {
             // [fill] <- push(): the slots below this count are complete
             filled_seen_ = filled_.load(std::memory_order_acquire);

@@ -112,8 +112,7 @@ std::uint16_t lagg_rx_burst(void* queue, rte_mbuf** frames, std::uint16_t count)
         return 0;
     }
     snapshot const& s = *view;
-    // [refill] <- stash_waiting(): before the stash is read, so that no means nothing comes behind
-    // it
+    // [refill] <- stash_waiting(): before the stash is read: no means that nothing comes behind it
     bool const stash_first = q.stash_first.load(std::memory_order_acquire);
     std::uint16_t n = take_stashed(q, frames, count);
     if (n < count && !s.polled.empty() && !stash_first) [[likely]] {
