@@ -17,18 +17,21 @@
 namespace lagg::test {
 namespace {
 
+using namespace std::chrono_literals;
+
 std::string const brisk = "policy=lacp,lacp_wait_while=0,lsc_poll_period_ms=5"; // fast by default
 
 /// `links` wires between two started laggs.
 class pair_of_laggs {
 public:
     explicit pair_of_laggs(int links = 2, std::string const& a_args = "",
-                           std::string const& b_args = "") {
+                           std::string const& b_args = "", std::string const& wire_args = "") {
         std::string a = brisk + (a_args.empty() ? "" : "," + a_args);
         std::string b = brisk + (b_args.empty() ? "" : "," + b_args);
         for (int i = 0; i < links; ++i) {
-            near.emplace_back("net_wire", "");
-            far.emplace_back("net_wire", "peer=" + near.back().name());
+            near.emplace_back("net_wire", wire_args);
+            far.emplace_back("net_wire", "peer=" + near.back().name() +
+                                             (wire_args.empty() ? "" : "," + wire_args));
             a += ",member=" + near.back().name();
             b += ",member=" + far.back().name();
         }
@@ -214,8 +217,9 @@ TEST_F(Lacp, KeepsItsLinksAtTheSlowRateWhenNobodyPolls) {
     }
 }
 
+/// On wires that receive as a NIC does: into mbufs of the rx queue's own pool.
 TEST_F(Lacp, KeepsItsLinksWhenTheApplicationsPoolIsEmpty) {
-    pair_of_laggs p;
+    pair_of_laggs p(2, "", "", "rx=copy");
     p.negotiated(2);
     std::vector<rte_mbuf*> hoard;
     while (rte_mbuf* const m = rte_pktmbuf_alloc(pool())) {
@@ -232,8 +236,22 @@ TEST_F(Lacp, KeepsItsLinksWhenTheApplicationsPoolIsEmpty) {
     free_all(hoard);
 }
 
+TEST_F(Lacp, LosesItsLinksToAnEmptyPoolWhereNothingIsSteered) {
+    // What the test above would not show if its wires handed the partner's mbufs over.
+    pair_of_laggs p(1, "lacp_steering=0", "lacp_steering=0", "rx=copy");
+    p.negotiated(1);
+    EXPECT_EQ(0U, p.here->xstat("control_steered"));
+    std::vector<rte_mbuf*> hoard;
+    while (rte_mbuf* const m = rte_pktmbuf_alloc(pool())) {
+        hoard.push_back(m);
+    }
+    p.here->until([](auto const& s) { return pair_of_laggs::distributing(s) == 0; });
+    free_all(hoard);
+    p.negotiated(1);
+}
+
 TEST_F(Lacp, HearsItsPartnerThroughQueuesThatNobodyEmpties) {
-    pair_of_laggs p(2, "lacp_steering=1", "lacp_steering=1");
+    pair_of_laggs p(2);
     p.negotiated(2);
     ASSERT_LT(0U, p.here->xstat("control_steered")) << "a wire can steer";
     // Data until every ring at the other end is full.
@@ -263,17 +281,31 @@ struct both_ways {
     std::array<std::uint64_t, 2> taken{};
     std::array<std::uint64_t, 2> received{};
 
+    // So many frames wait at each end before it receives some, so long does a round take: with
+    // both, a frame is received long after it arrived.
+    std::uint64_t backlog = 0;
+    std::chrono::microseconds pace{0};
+
     void round(pair_of_laggs const& p, std::uint32_t flow) {
         std::array const laggs{p.here->id(), p.there->id()};
+        auto const end = std::chrono::steady_clock::now() + pace;
         for (std::size_t from = 0; from < 2; ++from) {
             taken[from] += send(laggs[from], frames(16, flow));
-            received[from] += receive_all(laggs[1 - from]);
+            rte_mbuf* got[16];
+            if (taken[from] - received[from] > backlog) {
+                std::uint16_t const n = rte_eth_rx_burst(laggs[1 - from], 0, got, 16);
+                rte_pktmbuf_free_bulk(got, n);
+                received[from] += n;
+            }
+        }
+        while (std::chrono::steady_clock::now() < end) {
+            std::this_thread::yield();
         }
     }
 };
 
-TEST_F(Lacp, LosesNothingWhileAMemberDrainsUnderTraffic) {
-    pair_of_laggs p(3);
+void lose_nothing_while_a_member_drains(std::string const& args, both_ways sums = {}) {
+    pair_of_laggs p(3, args, args);
     p.negotiated(3);
     std::atomic<bool> done{false};
     std::thread operator_at_work([&] {
@@ -283,7 +315,6 @@ TEST_F(Lacp, LosesNothingWhileAMemberDrainsUnderTraffic) {
         p.negotiated(3);
         done.store(true);
     });
-    both_ways sums;
     for (std::uint32_t flow = 0; !done.load(); flow += 16) {
         sums.round(p, flow);
     }
@@ -297,6 +328,19 @@ TEST_F(Lacp, LosesNothingWhileAMemberDrainsUnderTraffic) {
         ("every frame; lost here: " + losses(p.here->id()) + ", there: " + losses(p.there->id()))
             .c_str());
     EXPECT_GT(sums.taken[0], 0U);
+}
+
+TEST_F(Lacp, LosesNothingWhileAMemberDrainsUnderTraffic) {
+    lose_nothing_while_a_member_drains("");
+}
+
+/// LACP's frames are heard before the data that their sender sent first.
+TEST_F(Lacp, LosesNothingWhileAMemberDrainsAndDataWaitsToBePolled) {
+    lose_nothing_while_a_member_drains("", {.backlog = 800, .pace = 500us});
+}
+
+TEST_F(Lacp, LosesNothingWhileAMemberDrainsWhereNothingIsSteered) {
+    lose_nothing_while_a_member_drains("lacp_steering=0", {.backlog = 800, .pace = 500us});
 }
 
 TEST_F(Lacp, SwitchesToEveryPolicyAndBackUnderTraffic) {
@@ -357,12 +401,12 @@ TEST_F(Lacp, ReportsItsLinkDownWhileNothingDistributes) { // D11
 }
 
 TEST_F(Lacp, AsksForTheFastRateOfMembersThatJoinLater) { // D12
+    vdev near("net_wire", "");
+    vdev far("net_wire", "peer=" + near.name());
     pair_of_laggs p(1);
     p.negotiated(1);
     auto const i = pair_of_laggs::info(*p.there, p.far[0]);
     EXPECT_NE(0U, i.partner.state & RTE_PMD_LAGG_LACP_SHORT_TIMEOUT);
-    vdev near("net_wire", "");
-    vdev far("net_wire", "peer=" + near.name());
     p.here->add(near.port());
     p.there->add(far.port());
     p.negotiated(2);

@@ -168,7 +168,7 @@ std::uint64_t taken(rte_pmd_wire_counters const& c) {
 /// What became of the frames that reached this end, once its rings are empty.
 std::uint64_t settled(rte_pmd_wire_counters const& c) {
     return c.received + c.filtered_mac + c.filtered_vlan + c.filtered_flow + c.rx_too_long +
-           c.rx_dropped + c.missed + c.lost_stop - c.injected;
+           c.rx_dropped + c.rx_no_mbuf + c.missed + c.lost_stop - c.injected;
 }
 
 int count_event(std::uint16_t, rte_eth_event_type, void* count, void*) {
@@ -719,6 +719,27 @@ TEST_F(WireQueues, TxQueueFeedsRxQueueOfItsNumberModuloTheirCount) {
     EXPECT_EQ(mark_of(odd[0]), 1);
     EXPECT_EQ(mark_of(odd[1]), 3);
     free_all(odd);
+}
+
+TEST_F(WireQueues, CopiesIntoTheReceiversPoolWhenToldSo) {
+    ASSERT_NO_FATAL_FAILURE(start_pair({}, ",rx=copy", ",rx=copy"));
+    EXPECT_TRUE(send(a, new_frame(everybody, 7)));
+    EXPECT_TRUE(send(a, new_frame(everybody, 8)));
+    EXPECT_TRUE(send(a, new_frame(everybody, 9)));
+    std::array<rte_mbuf*, 4> got{};
+    ASSERT_EQ(rte_eth_rx_burst(b, 0, got.data(), 1), 1);
+    EXPECT_EQ(mark_of(got[0]), 7);
+    std::vector<rte_mbuf*> hoard{got[0]};
+    while (rte_mbuf* const m = rte_pktmbuf_alloc(pool)) {
+        hoard.push_back(m);
+    }
+    EXPECT_EQ(rte_eth_rx_burst(b, 0, got.data(), 1), 0);
+    EXPECT_EQ(counters(b).rx_no_mbuf, 1U);
+    rte_eth_stats stats{};
+    EXPECT_EQ(rte_eth_stats_get(b, &stats), 0);
+    EXPECT_EQ(stats.rx_nombuf, 1U);
+    free_all(hoard);
+    EXPECT_EQ(count_received(b), 1U) << "the third; the second's buffer is back with the sender";
 }
 
 TEST_F(WireQueues, RefusesUnequalCountsWhenToldSo) {

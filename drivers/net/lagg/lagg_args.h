@@ -20,8 +20,8 @@ struct start_arguments {
     std::optional<net::mac_address> mac;        // unicast
     std::chrono::milliseconds poll_period{100}; // how often members' links are asked for
     std::uint16_t queues = 16;                  // offered rx and tx queues while there is no member
-    bool lacp_steering = false;                 // members' LACP frames to an rx queue of their own
-    std::uint64_t rx_offloads = 0;              // offered while there is no member
+    bool lacp_steering = true; // members' LACP frames to an rx queue of their own, where they can
+    std::uint64_t rx_offloads = 0; // offered while there is no member
     std::uint64_t tx_offloads = 0;
     bool seed_given =
         false; // else the caller chooses config.hash.seed: two bonds in series must differ

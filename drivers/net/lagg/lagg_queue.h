@@ -100,6 +100,14 @@ struct alignas(cache_line) tx_queue {
     spsc_ring<handed_frame, handed_ring_size> handed;
 };
 
+namespace burst_wish {
+/// Members are not to be asked before all that waits for room in the stash was read: one of them
+/// left with it and is back.
+inline constexpr std::uint32_t stash_first = 1;
+/// Count in `ran_dry`.
+inline constexpr std::uint32_t tell_dry = 2;
+} // namespace burst_wish
+
 struct alignas(cache_line) rx_queue {
     explicit rx_queue(epoch::fence_kind kind) noexcept : view(kind) {}
 
@@ -121,9 +129,16 @@ struct alignas(cache_line) rx_queue {
     std::array<counter, drop_reasons>
         stash_dropped; // what did not get there; single writer: control
 
-    /// Members are not to be asked before all that waits for room in the stash was read: one of
-    /// them left with it and is back.  Written by control.
-    std::atomic<bool> stash_first{false};
+    /// What control asks of the next bursts, bits of burst_wish.  Written by control alone.
+    std::atomic<std::uint32_t> wishes{0};
+    void wish(std::uint32_t what, bool wanted, std::memory_order order) noexcept {
+        // single writer: a plain read of our own value
+        std::uint32_t const others = wishes.load(std::memory_order_relaxed) & ~what;
+        wishes.store(wanted ? others | what : others, order); // [refill] where the caller says so
+    }
+    /// By member_id: how often it gave so little that no more can have been there; counted while
+    /// asked for.
+    std::array<counter, max_members> ran_dry{};
 
     /// LACP and Marker frames for control.
     spsc_ring<slow_slot, slow_ring_size> slow;

@@ -7,6 +7,7 @@
 
 #include "lagg/datapath/collector.h"
 
+#include <algorithm>
 #include <cstddef>
 #include <iterator>
 #include <utility>
@@ -91,9 +92,18 @@ std::uint16_t take_stashed(rx_queue& q, rte_mbuf** frames, std::uint16_t count) 
     return n;
 }
 
+/// Whether a member that gave `got` of `count` can have had no more.  Drivers that work in fours,
+/// or by cache lines of descriptors, give a little less than there is, and some never more than 32.
+bool is_dry(std::uint32_t got, std::uint32_t count) noexcept {
+    return got == 0 ? count >= 4 : count >= 8 && 2 * got < std::min(count, 32U);
+}
+
 received ask(rx_queue& q, snapshot const& s, polled_member const& m, rte_mbuf** frames,
-             std::uint16_t count) noexcept {
+             std::uint16_t count, bool tell_dry) noexcept {
     std::uint16_t const got = receive(m.port, q.queue_id, frames, count);
+    if (tell_dry && is_dry(got, count)) [[unlikely]] {
+        q.ran_dry[m.id].add(1);
+    }
     return {got, got == 0 ? got : collect(q, s, m, frames, got)};
 }
 
@@ -101,7 +111,7 @@ received ask(rx_queue& q, snapshot const& s, polled_member const& m, rte_mbuf** 
 
 received receive_from(rx_queue& q, snapshot const& s, polled_member const& m, rte_mbuf** frames,
                       std::uint16_t count) noexcept {
-    return ask(q, s, m, frames, count);
+    return ask(q, s, m, frames, count, true);
 }
 
 std::uint16_t lagg_rx_burst(void* queue, rte_mbuf** frames, std::uint16_t count) noexcept {
@@ -112,16 +122,18 @@ std::uint16_t lagg_rx_burst(void* queue, rte_mbuf** frames, std::uint16_t count)
         return 0;
     }
     snapshot const& s = *view;
-    // [refill] <- stash_waiting(): before the stash is read: no means that nothing comes behind it
-    bool const stash_first = q.stash_first.load(std::memory_order_acquire);
+    // [refill] <- stash_waiting(): before the stash is read: no stash_first means that nothing
+    // comes behind it
+    std::uint32_t const wishes = q.wishes.load(std::memory_order_acquire);
     std::uint16_t n = take_stashed(q, frames, count);
-    if (n < count && !s.polled.empty() && !stash_first) [[likely]] {
+    if (n < count && !s.polled.empty() && (wishes & burst_wish::stash_first) == 0) [[likely]] {
+        bool const tell_dry = (wishes & burst_wish::tell_dry) != 0;
         polled_member const* const members = s.polled.begin();
         poll_round round(q.next_member, static_cast<std::uint32_t>(s.polled.size()));
         do {
             polled_member const& m = members[round.member()];
             auto const room = static_cast<std::uint16_t>(count - n);
-            n = static_cast<std::uint16_t>(n + ask(q, s, m, frames + n, room).kept);
+            n = static_cast<std::uint16_t>(n + ask(q, s, m, frames + n, room, tell_dry).kept);
         } while (n < count && round.advance());
         q.next_member = round.next_first(n == count);
     }

@@ -57,7 +57,7 @@ struct port_settings {
 
     std::uint16_t mtu = RTE_ETHER_MTU;
     bool promiscuous = false;
-    bool steering = false;    // LACP's frames get an rx queue of their own where a member can
+    bool steering = true;     // LACP's frames get an rx queue of their own where a member can
     bool slow_frames = false; // members hear the Slow Protocols' group address
     bool allmulticast = false;
     net::mac_address mac;

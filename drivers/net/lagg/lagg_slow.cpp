@@ -11,6 +11,7 @@
 #include <cassert>
 #include <cstring>
 #include <mutex>
+#include <new>
 #include <span>
 #include <utility>
 
@@ -79,6 +80,16 @@ bool has(rx_queue const& q, unsigned int flags) noexcept {
     return q.pool != nullptr && (q.pool->flags & flags) != 0;
 }
 
+/// False when there is no memory.
+bool push(std::deque<rte_mbuf*>& waiting, rte_mbuf* frame) noexcept {
+    try {
+        waiting.push_back(frame);
+        return true;
+    } catch (std::bad_alloc const&) {
+        return false;
+    }
+}
+
 void count(std::array<counter, drop_reasons>& drops, drop_reason why, std::uint64_t n = 1) {
     drops[static_cast<std::size_t>(why)].add(n);
 }
@@ -94,8 +105,9 @@ control_frames::~control_frames() {
         rte_pktmbuf_free(l.frame);
     }
     for (rx_record const& r : rx_) {
-        rte_pktmbuf_free_bulk(std::vector(r.waiting.begin(), r.waiting.end()).data(),
-                              static_cast<unsigned int>(r.waiting.size()));
+        for (rte_mbuf* const frame : r.waiting) {
+            rte_pktmbuf_free(frame);
+        }
     }
     if (pool_ != nullptr) {
         shelf().put(pool_);
@@ -112,6 +124,7 @@ void control_frames::attach(rx_queue& q) {
                  name_.c_str(), q.queue_id);
     }
     rx_.push_back({&q, q.polls.get(), time_point{0}, time_point{0}, borrowable});
+    held_.attach(q);
     known_ = false;
 }
 
@@ -130,6 +143,7 @@ void control_frames::retire(rx_queue& q) {
         }
     }
     std::erase_if(rx_, [&q](rx_record const& r) { return r.queue == &q; });
+    held_.retire(q);
 }
 
 void control_frames::retire(tx_queue& q) {
@@ -148,34 +162,48 @@ time_point control_frames::visit(time_point now, receiver const& to) {
     for (rx_record& r : rx_) {
         stash_waiting(r, counters_);
         anybody_waits = anybody_waits || !r.waiting.empty();
-        // [refill] our own
-        held = held || r.queue->stash_first.load(std::memory_order_relaxed);
+        auto const wishes = r.queue->wishes.load(std::memory_order_relaxed); // [refill] our own
+        held = held || (wishes & burst_wish::stash_first) != 0;
     }
     // Also under other policies: what a late burst left must not wait for the next lacp.
-    for (rx_record const& r : rx_) {
-        hand_on(*r.queue, to);
-    }
+    hand_on(now, to);
     snapshot const* const s = views_.newest();
-    if (s == nullptr || !s->take_slow || s->run != run_state::running) {
+    bool const running = s != nullptr && s->run == run_state::running;
+    for (std::size_t i = 0; running && i < steered_.size(); ++i) {
+        poll_steered(steered_[i], s->take_slow, now);
+    }
+    if (!running || !s->take_slow) {
         known_ = false;
+        anybody_waits = anybody_waits || (running && !steered_.empty());
         return held ? now + impatient_period : anybody_waits ? now + period : never;
     }
-    for (steered const& from : steered_) {
-        poll_steered(from, to);
-    }
     poll_for_idle(now);
-    for (rx_record const& r : rx_) {
-        hand_on(*r.queue, to);
-    }
-    return now + (impatient_ || held ? impatient_period : period);
+    hand_on(now, to);
+    return now + (impatient_ || held || !held_.empty() ? impatient_period : period);
 }
 
-/// At most what fits the ring: a burst that fills it meanwhile does not keep us here.
-void control_frames::hand_on(rx_queue& q, receiver const& to) {
-    slow_slot slot;
-    for (std::size_t i = 0; i < slow_ring_size && q.slow.pop(slot); ++i) {
-        to(to_event(slot));
+/// Of each queue at most what fits the ring: a burst that fills it meanwhile does not keep us here.
+/// A frame of the only queue came behind its data; one of several may have overtaken some.
+void control_frames::hand_on(time_point now, receiver const& to) {
+    bool const in_order = rx_.size() == 1 && steered_.empty() && held_.empty();
+    for (rx_record const& r : rx_) {
+        slow_slot slot;
+        for (std::size_t i = 0; i < slow_ring_size && r.queue->slow.pop(slot); ++i) {
+            if (in_order) {
+                to(to_event(slot));
+            } else {
+                hold(*r.queue, to_event(slot), now);
+            }
+        }
     }
+    held_.release(now, to);
+}
+
+/// Or counts it as one too many.
+bool control_frames::hold(rx_queue& q, event::slow_frame const& frame, time_point now) {
+    bool const held = held_.hold(frame, now);
+    count(q.stash_dropped, drop_reason::rx_slow_no_room, held ? 0 : 1);
+    return held;
 }
 
 bool control_frames::collects(member_id id) const {
@@ -185,19 +213,22 @@ bool control_frames::collects(member_id id) const {
 }
 
 /// At most two bursts: a flood is left to the device, which drops it.
-void control_frames::poll_steered(steered const& from, receiver const& to) {
+void control_frames::poll_steered(steered const& from, bool take_slow, time_point now) {
     rte_mbuf* frames[32];
-    for (int i = 0; i < 2; ++i) {
+    for (int i = 0; i < 2 && !rx_.empty(); ++i) {
         std::uint16_t const n = pmd::receive(from.port, from.queue, frames, 32);
         for (rte_mbuf* const frame : std::span(frames, n)) {
-            if (!is_slow(*frame) && !rx_.empty() && collects(from.id)) {
+            if (take_slow && is_slow(*frame)) {
+                bool const held = hold(*rx_.front().queue, to_event(from.id, *frame), now);
+                counters_.steered.add(held ? 1 : 0);
+                rte_pktmbuf_free(frame);
+            } else if (collects(from.id)) {
                 stash_or_wait(rx_.front(), frame); // OAM and the like are the application's
-                continue;
+            } else {
+                rte_pktmbuf_free(frame);
+                count(rx_.front().queue->stash_dropped, drop_reason::rx_not_collecting);
             }
-            to(to_event(from.id, *frame));
-            rte_pktmbuf_free(frame);
         }
-        counters_.steered.add(n);
         if (n < std::size(frames)) {
             return;
         }
@@ -274,8 +305,8 @@ void control_frames::stash_or_wait(rx_record& r, rte_mbuf* frame) {
     stash_waiting(r, counters_);
     if (r.waiting.empty() && r.queue->stash.push(frame)) {
         counters_.stashed.add(1);
-    } else if (r.waiting.size() < most_waiting) {
-        r.waiting.push_back(frame);
+    } else if (r.waiting.size() < most_waiting && push(r.waiting, frame)) {
+        // later
     } else {
         rte_pktmbuf_free(frame);
         count(r.queue->stash_dropped, drop_reason::drain_no_room);
@@ -292,7 +323,7 @@ void control_frames::stash_waiting(rx_record& r, control_counters& counters) {
     }
     if (r.waiting.empty()) {
         // [refill] -> the rx burst: who reads no finds all that waited in the stash
-        r.queue->stash_first.store(false, std::memory_order_release);
+        r.queue->wish(burst_wish::stash_first, false, std::memory_order_release);
     }
 }
 
@@ -301,7 +332,7 @@ void control_frames::expect(port_id port) {
         if (std::any_of(r.waiting.begin(), r.waiting.end(),
                         [port](rte_mbuf const* frame) { return frame->port == port; })) {
             // [refill] [adopt] relaxed: the snapshot that lets bursts poll the port comes later
-            r.queue->stash_first.store(true, std::memory_order_relaxed);
+            r.queue->wish(burst_wish::stash_first, true, std::memory_order_relaxed);
         }
     }
 }
@@ -389,6 +420,7 @@ void control_frames::drop_letter(letter const& l) {
 }
 
 void control_frames::forget(member_id id) {
+    held_.forget(id);
     std::erase_if(steered_, [id](steered const& known) { return known.id == id; });
     for (letter const& l : outbox_) {
         if (l.to.id == id) {

@@ -8,6 +8,7 @@
 #include "lagg/control/effect.h"
 #include "lagg/control/event.h"
 #include "lagg/snapshot.h"
+#include "lagg_held.h"
 #include "lagg_mbuf_list.h"
 #include "lagg_queue.h"
 #include "lagg_stats.h"
@@ -54,7 +55,7 @@ public:
     static constexpr std::size_t most_tries = 4;
     static constexpr unsigned int pool_size = 2047;
 
-    using receiver = std::function<void(event::slow_frame const&)>;
+    using receiver = held_frames::receiver;
 
     /// `name`: the lagg's, for log lines.  `counters`, `views`: outlive this.
     control_frames(std::string name, epoch::publisher<snapshot>& views, control_counters& counters);
@@ -72,9 +73,9 @@ public:
     /// While set, visit() wants to come every millisecond.
     void set_impatient(bool impatient) noexcept { impatient_ = impatient; }
 
-    /// Gives to `to` what waits in the rings, at most a ring of each queue; then, where slow frames
-    /// are ours, polls for queues that nobody polls.  Returns when it wants to be called next;
-    /// `never`: not before somebody else wants something.
+    /// Gives to `to` what waits in the rings, at most a ring of each queue, and what was held until
+    /// its data was polled; then, where slow frames are ours, polls for queues that nobody polls.
+    /// Returns when it wants to be called next; `never`: not before somebody else wants something.
     time_point visit(time_point now, receiver const& to);
 
     /// Which wire, and how it is reached.
@@ -124,9 +125,10 @@ private:
         unsigned int attempts = 0;
     };
 
-    static void hand_on(rx_queue& q, receiver const& to);
+    void hand_on(time_point now, receiver const& to);
+    bool hold(rx_queue& q, event::slow_frame const& frame, time_point now);
     bool collects(member_id id) const;
-    void poll_steered(steered const& from, receiver const& to);
+    void poll_steered(steered const& from, bool take_slow, time_point now);
     void poll_for_idle(time_point now);
     void poll_for(rx_queue& q, bool may_drop);
     std::size_t poll_member(rx_queue& q, snapshot const& s, polled_member const& m,
@@ -151,6 +153,7 @@ private:
     std::size_t next_tx_ = 0; // where the search for an idle queue begins, index into tx_
     std::vector<letter> outbox_;
     std::vector<steered> steered_;
+    held_frames held_;
     rte_mempool* pool_ = nullptr;
     bool pool_failed_ = false; // and it was said
     bool known_ = false;       // visited while slow frames are ours; since then polls are compared

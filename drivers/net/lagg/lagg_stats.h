@@ -55,7 +55,7 @@ struct control_counters {
     counter sent_borrowed;  // by a queue of the application's that was idle
     counter handed_over;    // through the next burst on a queue that was not
     counter not_sent;       // no member took it, no room, no memory
-    counter steered;        // received on members' rx queues that are control's
+    counter steered;        // LACP frames by members' rx queues that are control's
     counter polls;          // of an rx queue for an application that does not
     counter stashed;        // frames left for the application's next burst
 };

@@ -49,27 +49,46 @@ int leave_out_of_rss(port_id port, std::uint16_t queues) {
     return rte_eth_dev_rss_reta_update(port, table.data(), info.reta_size);
 }
 
-rte_flow* create_rule(port_id port, std::uint16_t queue) {
-    rte_flow_attr attributes{};
-    attributes.ingress = 1;
-    rte_flow_item_eth type{};
-    rte_flow_item_eth mask{};
-    type.type = rte_cpu_to_be_16(lacp::slow_protocols_ethertype);
-    mask.type = rte_cpu_to_be_16(0xffff);
-    rte_flow_item pattern[2]{};
-    pattern[0].type = RTE_FLOW_ITEM_TYPE_ETH;
-    pattern[0].spec = &type;
-    pattern[0].mask = &mask;
-    pattern[1].type = RTE_FLOW_ITEM_TYPE_END;
-    rte_flow_action_queue to{};
-    to.index = queue;
-    rte_flow_action actions[2]{};
-    actions[0].type = RTE_FLOW_ACTION_TYPE_QUEUE;
-    actions[0].conf = &to;
-    actions[1].type = RTE_FLOW_ACTION_TYPE_END;
-    rte_flow_error error{};
-    return rte_flow_create(port, &attributes, pattern, actions, &error);
-}
+/// All frames of LACP's ethertype, to one queue.
+class slow_rule {
+public:
+    explicit slow_rule(std::uint16_t queue) {
+        attributes_.ingress = 1;
+        type_.type = rte_cpu_to_be_16(lacp::slow_protocols_ethertype);
+        mask_.type = rte_cpu_to_be_16(0xffff);
+        pattern_[0].type = RTE_FLOW_ITEM_TYPE_ETH;
+        pattern_[0].spec = &type_;
+        pattern_[0].mask = &mask_;
+        pattern_[1].type = RTE_FLOW_ITEM_TYPE_END;
+        to_.index = queue;
+        actions_[0].type = RTE_FLOW_ACTION_TYPE_QUEUE;
+        actions_[0].conf = &to_;
+        actions_[1].type = RTE_FLOW_ACTION_TYPE_END;
+    }
+    slow_rule(slow_rule const&) = delete; // it points into itself
+    slow_rule& operator=(slow_rule const&) = delete;
+
+    /// Some devices know no rule before they are started; only what says that it has none is
+    /// believed.
+    bool is_impossible(port_id port) const {
+        rte_flow_error error{};
+        int const rc = rte_flow_validate(port, &attributes_, pattern_, actions_, &error);
+        return rc == -ENOSYS || rc == -ENOTSUP;
+    }
+    /// Null: rte_errno says why.
+    rte_flow* create(port_id port) const {
+        rte_flow_error error{};
+        return rte_flow_create(port, &attributes_, pattern_, actions_, &error);
+    }
+
+private:
+    rte_flow_attr attributes_{};
+    rte_flow_item_eth type_{};
+    rte_flow_item_eth mask_{};
+    rte_flow_item pattern_[2]{};
+    rte_flow_action_queue to_{};
+    rte_flow_action actions_[2]{};
+};
 
 bool spreads_by_rss(port_settings const& s) {
     return (s.conf.rxmode.mq_mode & RTE_ETH_MQ_RX_RSS_FLAG) != 0;
@@ -91,8 +110,9 @@ int steering::set_up(port_id port, std::uint16_t queue, rte_eth_rxconf const& co
     if (pool == nullptr) {
         return -ENOMEM;
     }
-    return rte_eth_rx_queue_setup(port, queue, descriptors,
-                                  static_cast<unsigned int>(SOCKET_ID_ANY), &conf, pool);
+    int const rc = rte_eth_rx_queue_setup(port, queue, descriptors,
+                                          static_cast<unsigned int>(SOCKET_ID_ANY), &conf, pool);
+    return rc == 0 && slow_rule(queue).is_impossible(port) ? -ENOTSUP : rc;
 }
 
 int steering::begin(port_id port, port_settings const& s) {
@@ -102,7 +122,7 @@ int steering::begin(port_id port, port_settings const& s) {
             return rc;
         }
     }
-    rule_ = create_rule(port, queue_);
+    rule_ = slow_rule(queue_).create(port);
     return rule_ == nullptr ? -rte_errno : 0;
 }
 

@@ -36,6 +36,8 @@ enum rte_pmd_wire_op {
     RTE_PMD_WIRE_OP_VLAN,     /* vlan_filter_set and vlan_offload_set */
     RTE_PMD_WIRE_OP_RSS,      /* reta_update and rss_hash_update */
     RTE_PMD_WIRE_OP_FLOW,     /* rte_flow create */
+    RTE_PMD_WIRE_OP_INFOS,    /* dev_infos_get */
+    RTE_PMD_WIRE_OP_LINK,     /* link_update: the link that ethdev shows stays as it was */
     RTE_PMD_WIRE_OP_COUNT
 };
 
@@ -46,7 +48,8 @@ enum rte_pmd_wire_op {
  *               + refused                                                     (these were given
  * back) and for those that the peer sent while connected to this end: peer's sent + injected =
  * received + filtered_mac + filtered_vlan + filtered_flow + rx_too_long
- *               + rx_dropped + missed + lost_stop + what still is in the receive rings */
+ *               + rx_dropped + rx_no_mbuf + missed + lost_stop + what still is in the receive rings
+ */
 struct rte_pmd_wire_counters {
     uint64_t tx_bursts;     /* transmit burst calls, all queues */
     uint64_t rx_bursts;     /* receive burst calls, all queues */
@@ -65,6 +68,7 @@ struct rte_pmd_wire_counters {
     uint64_t filtered_flow; /* dropped by a flow rule with the DROP action */
     uint64_t rx_too_long;   /* longer than this end's MTU allows, dropped */
     uint64_t rx_dropped;    /* no headroom for a VLAN tag to be put in band, dropped */
+    uint64_t rx_no_mbuf;    /* devarg rx=copy: the rx queue's pool was empty */
     uint64_t missed;        /* this end's receive ring was full: devarg full=drop */
     uint64_t cuts;          /* rte_pmd_wire_cut() calls that named this end or its peer */
     uint64_t silent_cuts;
@@ -119,6 +123,10 @@ int rte_pmd_wire_refuse(uint16_t port, uint32_t limit);
  * A failing CLOSE still closes (ethdev has no way back), it returns -err.
  * @return 0; -ENODEV; -EINVAL unknown op, err not positive. */
 int rte_pmd_wire_fail_op(uint16_t port, enum rte_pmd_wire_op op, int err, uint32_t count);
+
+/** As rte_pmd_wire_fail_op(), for the `count` calls that follow on `skip` calls that do not fail. */
+int rte_pmd_wire_fail_op_after(uint16_t port, enum rte_pmd_wire_op op, int err, uint32_t skip,
+                               uint32_t count);
 
 /** Put frames into receive ring `queue` of this end as if the peer had sent them and this end's
  * filters and steering had let them pass to that queue: filters are not applied. Carrier is not

@@ -102,6 +102,11 @@ int rte_pmd_wire_refuse(uint16_t port, uint32_t limit) {
 }
 
 int rte_pmd_wire_fail_op(uint16_t port, enum rte_pmd_wire_op op, int err, uint32_t count) {
+    return rte_pmd_wire_fail_op_after(port, op, err, 0, count);
+}
+
+int rte_pmd_wire_fail_op_after(uint16_t port, enum rte_pmd_wire_op op, int err, uint32_t skip,
+                               uint32_t count) {
     control_section control;
     end* const e = control.find(port);
     if (e == nullptr) {
@@ -110,7 +115,7 @@ int rte_pmd_wire_fail_op(uint16_t port, enum rte_pmd_wire_op op, int err, uint32
     if (static_cast<unsigned>(op) >= RTE_PMD_WIRE_OP_COUNT || err <= 0) {
         return -EINVAL;
     }
-    e->fail[op] = {err, count};
+    e->fail[op] = {err, count, skip};
     return 0;
 }
 

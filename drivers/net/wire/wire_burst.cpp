@@ -418,16 +418,30 @@ bool settle_tag(rte_mbuf* frame, bool strips) {
     return true;
 }
 
+/// As a NIC, which fills its ring from the queue's pool: a frame for which that has no buffer is
+/// missed.  Null then; the sender's frame is freed in any case.
+rte_mbuf* into_own_pool(rx_queue& q, rte_mbuf* frame) {
+    rte_mbuf* const copy = rte_pktmbuf_copy(frame, q.pool, 0, UINT32_MAX);
+    rte_pktmbuf_free(frame);
+    add(q.no_mbuf, copy == nullptr ? 1 : 0);
+    return copy;
+}
+
 std::uint16_t receive(rx_queue& q, rte_mbuf** frames, std::uint16_t count) {
     auto const n = static_cast<std::uint16_t>(
         rte_ring_sc_dequeue_burst(q.ring, reinterpret_cast<void**>(frames), count, nullptr));
     bool const strips = q.strips_vlan.load(std::memory_order_relaxed); // [attend]
     std::uint64_t bytes = 0;
     std::uint16_t kept = 0;
+    std::uint16_t dropped = 0;
     for (std::uint16_t i = 0; i < n; ++i) {
-        rte_mbuf* const frame = frames[i];
+        rte_mbuf* const frame = q.copies ? into_own_pool(q, frames[i]) : frames[i];
+        if (frame == nullptr) {
+            continue;
+        }
         if ((strips || (frame->ol_flags & RTE_MBUF_F_TX_VLAN) != 0) && !settle_tag(frame, strips)) {
             rte_pktmbuf_free(frame);
+            ++dropped;
             continue;
         }
         frame->port = q.port;
@@ -438,7 +452,7 @@ std::uint16_t receive(rx_queue& q, rte_mbuf** frames, std::uint16_t count) {
     add(q.bursts, 1);
     add(q.packets, kept);
     add(q.bytes, bytes);
-    add(q.dropped, static_cast<std::uint64_t>(n - kept));
+    add(q.dropped, dropped);
     return kept;
 }
 

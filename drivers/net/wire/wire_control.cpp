@@ -183,12 +183,23 @@ end* control_section::find(char const* name) const {
     return nullptr;
 }
 
-int control_section::admit(end& e, rte_pmd_wire_op op) {
+int control_section::planned(end& e, rte_pmd_wire_op op) {
     planned_failure& plan = e.fail[op];
-    if (plan.calls != 0) {
-        --plan.calls;
-        ++e.events.failed_ops;
-        return -plan.err;
+    if (plan.calls == 0) {
+        return 0;
+    }
+    if (plan.skip != 0) {
+        --plan.skip;
+        return 0;
+    }
+    --plan.calls;
+    ++e.events.failed_ops;
+    return -plan.err;
+}
+
+int control_section::admit(end& e, rte_pmd_wire_op op) {
+    if (int const rc = planned(e, op); rc != 0) {
+        return rc;
     }
     bool const always = op == RTE_PMD_WIRE_OP_STOP || op == RTE_PMD_WIRE_OP_CLOSE;
     return e.removed && !always ? -EIO : 0;
@@ -354,6 +365,7 @@ rte_pmd_wire_counters read_counters(end const& e) {
         c.rx_bursts += value(q.bursts);
         c.received += value(q.packets);
         c.rx_dropped += value(q.dropped);
+        c.rx_no_mbuf += value(q.no_mbuf);
         c.injected += value(q.injected);
         c.violations += value(q.violations);
     }

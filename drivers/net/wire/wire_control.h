@@ -25,6 +25,8 @@ public:
 
     /// 0, or -errno that this call of `op` has to return: the end was removed, or a planned fault.
     int admit(end& e, rte_pmd_wire_op op);
+    /// The failure that was planned for this call, or 0.
+    static int planned(end& e, rte_pmd_wire_op op);
 
     /// Publishes what `e` and its peer are now. On return no transmit burst of either runs under an
     /// older state; carrier is recomputed and LSC noted for both.

@@ -140,10 +140,11 @@ struct alignas(RTE_CACHE_LINE_SIZE) rx_queue {
     std::uint16_t index = 0;
     bool set_up = false; // control's
     std::uint16_t descriptors = 0;
-    rte_mempool* pool = nullptr; // reported, never used: frames arrive in the sender's mbufs
+    rte_mempool* pool = nullptr; // used by rx=copy alone: else frames arrive in the sender's mbufs
+    bool copies = false;         // rx=copy
     rte_eth_rxconf conf{};
-    alignas(RTE_CACHE_LINE_SIZE) counter bursts{0}; // these four: single writer, the queue's lcore
-    counter packets{0}, bytes{0}, dropped{0};
+    alignas(RTE_CACHE_LINE_SIZE) counter bursts{0}; // these five: single writer, the queue's lcore
+    counter packets{0}, bytes{0}, dropped{0}, no_mbuf{0};
     counter injected{0};                                        // single writer: control
     alignas(RTE_CACHE_LINE_SIZE) std::atomic<bool> busy{false}; // [owner]
     std::atomic<std::uint64_t> violations{0};
@@ -164,6 +165,7 @@ struct options {
     bool live_mtu = true;
     bool equal_queues = false;
     bool check = false;
+    bool rx_copies = false;
     sink_mode sink = sink_mode::free;
     on_refusal down = on_refusal::refuse;
     on_refusal full = on_refusal::refuse;
@@ -179,6 +181,7 @@ using queue_stats = rte_eth_stats;
 struct planned_failure {
     int err = 0;
     std::uint32_t calls = 0;
+    std::uint32_t skip = 0; // calls before these
 };
 
 /// Counters of the receiver's that the sender's queues keep.

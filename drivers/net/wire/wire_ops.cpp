@@ -157,7 +157,11 @@ int set_link_down(rte_eth_dev* dev) {
 
 int link_update(rte_eth_dev* dev, int /*wait*/) {
     control_section control;
-    return control.write_link(end_of(dev)) ? 0 : -1;
+    end& e = end_of(dev);
+    if (int const rc = control_section::planned(e, RTE_PMD_WIRE_OP_LINK); rc != 0) {
+        return rc;
+    }
+    return control.write_link(e) ? 0 : -1;
 }
 
 int is_removed(rte_eth_dev* dev) {
@@ -251,6 +255,7 @@ rte_eth_stats collect(end const& e) {
     s.opackets = c.sent + c.lost_silent; // the NIC believes it sent them
     s.imissed = c.missed;
     s.ierrors = c.rx_too_long + c.rx_dropped;
+    s.rx_nombuf = c.rx_no_mbuf;
     s.oerrors = c.lost_down + c.tx_too_long + c.tx_no_mbuf;
     for (auto const& q : e.rx) {
         s.ibytes += value(q.bytes);
@@ -296,7 +301,7 @@ void read_stats(rte_eth_dev* dev, rte_eth_stats& out, queue_stats* queues) {
     out.imissed = now.imissed - e.stats_base.imissed;
     out.ierrors = now.ierrors - e.stats_base.ierrors;
     out.oerrors = now.oerrors - e.stats_base.oerrors;
-    out.rx_nombuf = 0;
+    out.rx_nombuf = now.rx_nombuf - e.stats_base.rx_nombuf;
     if (queues != nullptr) {
         queue_stats const by_queue = collect_queues(e);
         std::copy_n(by_queue.q_ipackets, queues_with_stats, queues->q_ipackets);
@@ -350,6 +355,7 @@ constexpr named_counter xstats[] = {
     {"wire_filtered_flow", &rte_pmd_wire_counters::filtered_flow},
     {"wire_rx_too_long", &rte_pmd_wire_counters::rx_too_long},
     {"wire_rx_dropped", &rte_pmd_wire_counters::rx_dropped},
+    {"wire_rx_no_mbuf", &rte_pmd_wire_counters::rx_no_mbuf},
     {"wire_cuts", &rte_pmd_wire_counters::cuts},
     {"wire_silent_cuts", &rte_pmd_wire_counters::silent_cuts},
     {"wire_heals", &rte_pmd_wire_counters::heals},
@@ -396,9 +402,9 @@ std::uint32_t speed_capability(std::uint32_t mbps) {
 
 int infos_get(rte_eth_dev* dev, rte_eth_dev_info* info) {
     control_section control;
-    end const& e = end_of(dev);
-    if (e.removed) {
-        return -EIO;
+    end& e = end_of(dev);
+    if (int const rc = control.admit(e, RTE_PMD_WIRE_OP_INFOS); rc != 0) {
+        return rc;
     }
     info->min_mtu = RTE_ETHER_MIN_MTU;
     info->max_mtu = e.opt.mtu_max;
@@ -506,6 +512,7 @@ int rx_queue_setup(rte_eth_dev* dev, std::uint16_t index, std::uint16_t descript
     std::free(q.ring); // empty since the stop, and no passage leads here while we are stopped
     q.ring = ring;
     q.pool = pool;
+    q.copies = e.opt.rx_copies;
     q.conf = *conf;
     q.descriptors = static_cast<std::uint16_t>(capacity);
     q.set_up = true;

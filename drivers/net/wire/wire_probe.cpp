@@ -106,6 +106,10 @@ constexpr devarg devargs[] = {
     {"equal_queues", zero_or_one,
      [](std::string_view v, options& o) { return read_switch(v, o.equal_queues); }},
     {"check", zero_or_one, [](std::string_view v, options& o) { return read_switch(v, o.check); }},
+    {"rx", "handover or copy",
+     [](std::string_view v, options& o) {
+         return read_word(v, "handover", false, "copy", true, o.rx_copies);
+     }},
     {"sink", "free or keep",
      [](std::string_view v, options& o) {
          return read_word(v, "free", sink_mode::free, "keep", sink_mode::keep, o.sink);
@@ -141,7 +145,7 @@ bool read_devargs(char const* name, char const* text, options& opt) {
             WIRE_LOG(ERR,
                      "%s: unknown key %s (value %s); allowed are peer, speed, mac, queues, rxq, "
                      "txq, ring, mtu_max, lsc, fixed_mac, fixed_mtu, live_mtu, equal_queues, "
-                     "check, sink, down, full\n",
+                     "check, rx, sink, down, full\n",
                      name, key, value == nullptr ? "none" : value);
             return false;
         }

@@ -13,4 +13,5 @@ RTE_PMD_REGISTER_PARAM_STRING(net_wire, "peer=<vdev name> "
                                         "mtu_max=<68-65000> "
                                         "lsc=<0|1> fixed_mac=<0|1> fixed_mtu=<0|1> live_mtu=<0|1> "
                                         "equal_queues=<0|1> check=<0|1> "
+                                        "rx=<handover|copy> "
                                         "sink=<free|keep> down=<refuse|drop> full=<refuse|drop>");
