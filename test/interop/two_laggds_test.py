@@ -151,13 +151,28 @@ def a_link_silent_one_way_is_left_by_both_in_the_same_time():
     a_silent_link_is_left_by_both_in_time((1,))
 
 
+class TooBusy(AssertionError):
+    """The machine lost frames before they reached a laggd, so it may have lost others behind it."""
+
+
+def unless_too_busy(check):
+    for _ in range(2):
+        try:
+            return check()
+        except TooBusy as error:
+            say(f"once more: {error}")
+    return check()
+
+
 def assert_none_lost(traffic, begin, one, other):
-    """Of what came into the first one's own port; a busy machine loses frames before that."""
+    """Of what came into the first one's own port."""
     given_back = one.given_back() + other.given_back()  # laggd offers them again
     received, _ = one.bridged_frames()
     lost, never_came = traffic.lost(begin), max(0, traffic.report.sent - received)
     say(f"{traffic.report}; since then {lost} lost, {given_back} given back to laggd, "
         f"{never_came} never reached it")
+    if lost > never_came > 0:
+        raise TooBusy(f"{lost} lost, {never_came} of them before they reached a laggd")
     assert lost <= never_came, "frames were lost on their way"
 
 
@@ -184,7 +199,7 @@ def flows_that_move_to_a_link_that_is_back_stay_in_order():
             say(f"{name}: {sent} Marker requests sent, {answered} answered; {asked} received, "
                 f"{responses} answered")
             assert sent > 0 and answered == sent and responses == asked
-    pair(check, ",reorder_guard=1", ",reorder_guard=1")
+    unless_too_busy(lambda: pair(check, ",reorder_guard=1", ",reorder_guard=1"))
 
 
 def a_drained_member_leaves_without_a_loss():
@@ -199,7 +214,7 @@ def a_drained_member_leaves_without_a_loss():
             report = traffic.stop()
             assert not report.changed and not report.twice and not report.reordered, report
             assert_none_lost(traffic, 0.0, one, other)
-    pair(check, ",reorder_guard=1", ",reorder_guard=1")
+    unless_too_busy(lambda: pair(check, ",reorder_guard=1", ",reorder_guard=1"))
 
 
 def two_laggs_with_one_identity_are_one_partner():

@@ -7,6 +7,7 @@
 #include "lagg/datapath/by_flow_avx512.h"
 #include "lagg/datapath/by_flow_avx512vl.h"
 #include "lagg/datapath/in_turn_avx2.h"
+#include "lagg/datapath/to_all_avx2.h"
 
 #include <rte_cpuflags.h>
 
@@ -23,7 +24,8 @@ bool always() noexcept {
 }
 
 constexpr group_variant portable{"portable", lagg::group_by_flow<mbuf_reader>,
-                                 lagg::deal_columns<rte_mbuf*>, always};
+                                 lagg::deal_columns<rte_mbuf*>, lagg::copy_to_each<rte_mbuf*>,
+                                 always};
 
 #if defined(__x86_64__)
 
@@ -49,11 +51,11 @@ bool has_avx512() noexcept {
 
 constexpr std::array variants{
     group_variant{"avx512", avx512::group_by_flow<mbuf_reader>, avx2::deal_columns<rte_mbuf*>,
-                  has_avx512},
+                  avx2::copy_to_each<rte_mbuf*>, has_avx512},
     group_variant{"avx512vl", avx512vl::group_by_flow<mbuf_reader>, avx2::deal_columns<rte_mbuf*>,
-                  has_avx512vl},
+                  avx2::copy_to_each<rte_mbuf*>, has_avx512vl},
     group_variant{"avx2", avx2::group_by_flow<mbuf_reader>, avx2::deal_columns<rte_mbuf*>,
-                  has_avx2},
+                  avx2::copy_to_each<rte_mbuf*>, has_avx2},
     portable,
 };
 

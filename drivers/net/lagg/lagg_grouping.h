@@ -25,13 +25,15 @@ struct mbuf_reader {
     static std::uint32_t flowid(rte_mbuf const* m) noexcept { return m->hash.rss; }
 };
 
-/// One way to group; all of them give the same groups.
+/// One way to group and to copy; all of them give the same.
 struct group_variant {
     char const* name;
     void (*by_flow)(flow_table const&, rte_mbuf* const*, std::size_t,
                     grouped_frames<rte_mbuf*>&) noexcept;
     /// Turns of one frame each.
     dealt (*in_turn)(std::size_t members, rte_mbuf* const*, std::size_t, rte_mbuf**) noexcept;
+    /// For all of them.
+    void (*to_each)(std::size_t members, rte_mbuf* const*, std::size_t, rte_mbuf**) noexcept;
     bool (*runs_here)() noexcept; // on this CPU, within EAL's limit of register width
 };
 

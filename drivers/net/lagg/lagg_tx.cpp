@@ -91,14 +91,20 @@ counter& drops(tx_queue& q, drop_reason why) noexcept {
     return s.tx_prepare ? slow_prepare(q, m, frames, count) : count;
 }
 
-/// Returns n: frames [0, n) are the member's.
+/// Returns n: frames [0, n) are the member's.  They need no prepare, or had it.
+[[gnu::always_inline]] inline std::uint16_t send_prepared(tx_queue& q, distributing_member const& m,
+                                                          rte_mbuf** frames,
+                                                          std::uint16_t count) noexcept {
+    std::uint16_t const taken = send(m.port, q.queue_id, frames, count);
+    q.stats.member_packets[m.id].add(taken);
+    return taken;
+}
+
+/// The same with the prepare before it.
 [[gnu::always_inline]] inline std::uint16_t give(snapshot const& s, tx_queue& q,
                                                  distributing_member const& m, rte_mbuf** frames,
                                                  std::uint16_t count) noexcept {
-    std::uint16_t const sound = prepare(s, q, m, frames, count);
-    std::uint16_t const taken = send(m.port, q.queue_id, frames, sound);
-    q.stats.member_packets[m.id].add(taken);
-    return taken;
+    return send_prepared(q, m, frames, prepare(s, q, m, frames, count));
 }
 
 // --- to one of several
@@ -139,7 +145,7 @@ private:
     }
 };
 
-/// One member burst for each member that gets something.
+/// One member burst for each member that gets something; none needs a prepare.
 [[gnu::always_inline]] inline void send_shares(tx_queue& q, snapshot const& s, chunk_state& chunk,
                                                frame_groups& groups) noexcept {
     distributing_member const* const members = s.distributing.begin();
@@ -150,25 +156,28 @@ private:
             continue;
         }
         std::uint16_t const taken =
-            give(s, q, members[m], groups.frame.data() + groups.first[m], size);
+            send_prepared(q, members[m], groups.frame.data() + groups.first[m], size);
         if (taken < size) [[unlikely]] {
             chunk.refuse_share(groups, m, taken);
         }
     }
 }
 
-/// The same when some members refuse already.
+/// The same with a prepare, and when some members refuse already.
 [[gnu::noinline, gnu::cold]] void send_shares_to_some(tx_queue& q, snapshot const& s,
                                                       chunk_state& chunk,
                                                       frame_groups& groups) noexcept {
     member_set const refusing = chunk.refusing;
     for (std::size_t m = 0; m < s.distributing.size(); ++m) {
-        if ((refusing >> m & 1U) != 0) {
-            chunk.refuse_share(groups, m, 0);
-            groups.size[m] = 0;
+        std::uint16_t const size = groups.size[m];
+        bool const asked = size > 0 && (refusing >> m & 1U) == 0;
+        std::uint16_t const taken =
+            asked ? give(s, q, s.distributing[m], groups.frame.data() + groups.first[m], size)
+                  : std::uint16_t{0};
+        if (taken < size) {
+            chunk.refuse_share(groups, m, taken);
         }
     }
-    send_shares(q, s, chunk, groups);
 }
 
 /// Sends a burst chunk by chunk as `by` groups it.
@@ -185,7 +194,7 @@ template<class Grouping>
         chunk.frames = frames + at;
         chunk.count = std::min(chunk_size, count - at);
         chunk.refused = by.group(chunk.frames, chunk.count, groups);
-        if (chunk.refusing != 0) [[unlikely]] {
+        if (chunk.refusing != 0 || s.tx_prepare) [[unlikely]] {
             send_shares_to_some(q, s, chunk, groups);
         } else {
             send_shares(q, s, chunk, groups);
@@ -245,24 +254,35 @@ struct each_its_flows_unless_held {
     }
 };
 
-/// Sends columns [c, end) of `size` frames each, the first one to member `m`, to members in order.
+/// Columns go to members in order from `first` on, who need no prepare.
 [[gnu::always_inline]] inline void send_columns(tx_queue& q, snapshot const& s, chunk_state& chunk,
-                                                rte_mbuf** columns, std::size_t m, std::size_t c,
-                                                std::size_t end, std::uint16_t size) noexcept {
-    distributing_member const* member = s.distributing.begin() + m;
-    rte_mbuf** column = columns + c * chunk_size;
-    for (rte_mbuf** const stop = columns + end * chunk_size; column != stop;
-         column += chunk_size, ++member) {
-        std::uint16_t const taken = give(s, q, *member, column, size);
-        if (taken < size) [[unlikely]] {
-            chunk.refuse_column(
-                static_cast<std::size_t>(member - s.distributing.begin()), s.distributing.size(),
-                static_cast<std::size_t>(column - columns) / chunk_size, taken, column + taken);
+                                                rte_mbuf** columns, std::size_t first,
+                                                dealt turns) noexcept {
+    distributing_member const* member = s.distributing.begin() + first;
+    distributing_member const* const last = s.distributing.end();
+    auto const send_each = [&](rte_mbuf** column, rte_mbuf* const* stop, std::uint16_t size) {
+        for (; column != stop; column += chunk_size) {
+            std::uint16_t const taken = send_prepared(q, *member, column, size);
+            if (taken < size) [[unlikely]] {
+                chunk.refuse_column(static_cast<std::size_t>(member - s.distributing.begin()),
+                                    s.distributing.size(),
+                                    static_cast<std::size_t>(column - columns) / chunk_size, taken,
+                                    column + taken);
+            }
+            if (++member == last) {
+                member = s.distributing.begin();
+            }
         }
+    };
+    rte_mbuf** const shorter = columns + turns.rest * chunk_size;
+    send_each(columns, shorter, static_cast<std::uint16_t>(turns.rounds + 1));
+    if (turns.rounds > 0) {
+        send_each(shorter, columns + s.distributing.size() * chunk_size,
+                  static_cast<std::uint16_t>(turns.rounds));
     }
 }
 
-/// The same for all columns, when some members refuse already: they get nothing.
+/// The same with a prepare, and when some members refuse already: they get nothing.
 [[gnu::noinline, gnu::cold]] void send_columns_to_some(tx_queue& q, snapshot const& s,
                                                        chunk_state& chunk, rte_mbuf** columns,
                                                        std::size_t first, dealt turns) noexcept {
@@ -294,24 +314,10 @@ struct each_its_flows_unless_held {
         chunk.frames = frames + at;
         chunk.count = std::min(chunk_size, count - at);
         dealt const turns = grouping().in_turn(members, chunk.frames, chunk.count, columns);
-        if (chunk.refusing != 0) [[unlikely]] {
+        if (chunk.refusing != 0 || s.tx_prepare) [[unlikely]] {
             send_columns_to_some(q, s, chunk, columns, first, turns);
         } else {
-            // Member first gets column 0, and member 0 column `wrap`; the first `rest` are longer.
-            std::size_t const wrap = members - first;
-            auto const size = static_cast<std::uint16_t>(turns.rounds);
-            for (std::size_t c = 0; c < members;) {
-                bool const longer = c < turns.rest;
-                std::size_t const end =
-                    std::min(c < wrap ? wrap : members, longer ? turns.rest : members);
-                std::size_t const m = c < wrap ? first + c : c - wrap;
-                auto const each = static_cast<std::uint16_t>(size + (longer ? 1 : 0));
-                if (each == 0) {
-                    break;
-                }
-                send_columns(q, s, chunk, columns, m, c, end, each);
-                c = end;
-            }
+            send_columns(q, s, chunk, columns, first, turns);
         }
         if (chunk.refused != 0) [[unlikely]] {
             left.keep(at, std::exchange(chunk.refused, 0));
@@ -382,30 +388,41 @@ std::uint16_t in_turn(tx_queue& q, snapshot const& s, rte_mbuf** frames,
 // --- to all
 // ---------------------------------------------------------------------------------------
 
-/// Eight at a time, in line: a call of memcpy() costs more than a burst of frames.
-[[gnu::always_inline]] inline void copy_frames(rte_mbuf* const* from, std::size_t count,
-                                               rte_mbuf** to) noexcept {
-    std::size_t i = 0;
-    for (; i + 8 <= count; i += 8) {
-        __builtin_memcpy(to + i, from + i, 8 * sizeof *to);
-        asm volatile(""); // or the compiler makes the loop a call again
-    }
-    for (; i < count; ++i) {
-        to[i] = from[i];
-    }
+/// refcnt and nb_segs of an mbuf as one word; both 1 for most.
+struct owners_and_segments {
+    std::uint16_t owners = 1;
+    std::uint16_t segments = 1;
+};
+static_assert(offsetof(rte_mbuf, nb_segs) == offsetof(rte_mbuf, refcnt) + 2);
+
+/// One owner, one segment: in one comparison.
+bool is_simple(rte_mbuf const& frame) noexcept {
+    std::uint32_t both = 0;
+    __builtin_memcpy(&both, reinterpret_cast<char const*>(&frame) + offsetof(rte_mbuf, refcnt),
+                     sizeof both);
+    return both == std::bit_cast<std::uint32_t>(owners_and_segments{});
 }
 
 /// `members` owners for each frame instead of one.  Most have one owner and one segment: then it is
 /// a store.
 [[gnu::always_inline]] inline void share(rte_mbuf* const* frames, std::size_t count,
                                          std::uint16_t members) noexcept {
-    for (std::size_t i = 0; i < count; ++i) {
-        rte_mbuf* const frame = frames[i];
-        if (rte_mbuf_refcnt_read(frame) == 1 && frame->nb_segs == 1) [[likely]] {
-            rte_mbuf_refcnt_set(frame, members);
+    auto const more = static_cast<std::int16_t>(members - 1);
+    std::size_t i = 0;
+    for (; i + 4 <= count; i += 4) {
+        rte_mbuf* const* const four = frames + i;
+        if (is_simple(*four[0]) && is_simple(*four[1]) && is_simple(*four[2]) &&
+            is_simple(*four[3])) [[likely]] {
+            rte_mbuf_refcnt_set(four[0], members);
+            rte_mbuf_refcnt_set(four[1], members);
+            rte_mbuf_refcnt_set(four[2], members);
+            rte_mbuf_refcnt_set(four[3], members);
         } else {
-            slow_share(frames + i, 1, static_cast<std::int16_t>(members - 1));
+            slow_share(four, 4, more);
         }
+    }
+    if (i < count) {
+        slow_share(frames + i, count - i, more);
     }
 }
 
@@ -478,17 +495,6 @@ member_set sharing_members(snapshot const& s) noexcept {
     return best;
 }
 
-/// The same frames to a member that shares them.
-[[gnu::always_inline]] inline std::uint16_t send_shared(tx_queue& q, distributing_member const& m,
-                                                        rte_mbuf* const* frames,
-                                                        std::uint16_t count) noexcept {
-    rte_mbuf* group[chunk_size]; // a driver may write to the array; others still need it
-    copy_frames(frames, count, group);
-    std::uint16_t const taken = send(m.port, q.queue_id, group, count);
-    q.stats.member_packets[m.id].add(taken);
-    return taken;
-}
-
 /// One chunk, at most chunk_size frames.  A frame has a reference for each member that shares it; a
 /// member that hands frames on gets deep copies instead, made before a frame leaves us.
 [[gnu::noinline]] std::uint16_t chunk_to_mixed(tx_queue& q, snapshot const& s, member_set sharing,
@@ -503,10 +509,24 @@ member_set sharing_members(snapshot const& s) noexcept {
                         : offer{prepare(s, q, members[m], frames, count), 0, false};
     }
     share(frames, count, static_cast<std::uint16_t>(std::popcount(sharing)));
+    rte_mbuf* lists[max_members * chunk_size];
+    grouping().to_each(member_count, frames, count, lists);
     for (std::size_t m = 0; m < member_count; ++m) {
         if ((sharing >> m & 1U) != 0) {
-            offers[m].taken = send_shared(q, members[m], frames, offers[m].sendable);
+            offers[m].taken =
+                send_prepared(q, members[m], lists + m * chunk_size, offers[m].sendable);
         }
+    }
+    return settle(q, s, sharing, offers, frames, count);
+}
+
+/// As settle(), where all members were offered the same `count` frames.
+[[gnu::noinline, gnu::cold]] std::uint16_t
+settle_equal(tx_queue& q, snapshot const& s, member_set sharing, std::uint16_t const* took,
+             rte_mbuf** frames, std::uint16_t count) noexcept {
+    offer offers[max_members];
+    for (std::size_t m = 0; m < s.distributing.size(); ++m) {
+        offers[m] = {count, took[m], false};
     }
     return settle(q, s, sharing, offers, frames, count);
 }
@@ -517,15 +537,16 @@ member_set sharing_members(snapshot const& s) noexcept {
                                                          std::uint16_t count) noexcept {
     distributing_member const* const members = s.distributing.begin();
     std::size_t const member_count = s.distributing.size();
-    offer offers[max_members];
     share(frames, count, static_cast<std::uint16_t>(member_count));
+    rte_mbuf* lists[max_members * chunk_size];
+    grouping().to_each(member_count, frames, count, lists);
+    std::uint16_t took[max_members];
     std::uint16_t least = count;
     for (std::size_t m = 0; m < member_count; ++m) {
-        std::uint16_t const taken = send_shared(q, members[m], frames, count);
-        offers[m] = {count, taken, false};
-        least = std::min(least, taken);
+        took[m] = send_prepared(q, members[m], lists + m * chunk_size, count);
+        least = std::min(least, took[m]);
     }
-    return least == count ? count : settle(q, s, sharing, offers, frames, count);
+    return least == count ? count : settle_equal(q, s, sharing, took, frames, count);
 }
 
 /// A member that refused is tried again with the next chunk: the copies it missed are dropped, so

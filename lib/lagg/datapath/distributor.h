@@ -95,6 +95,26 @@ inline frame_set refused_of_column(std::size_t members, std::size_t c, std::size
     return set;
 }
 
+/// What copy_to_each() does from frame `at` on.
+template<class Frame>
+void copy_rest_to_each(std::size_t members, Frame const* frames, std::size_t at, std::size_t count,
+                       Frame* columns) noexcept {
+    for (; at < count; ++at) {
+        Frame* to = columns + at;
+        for (std::size_t m = members; m > 0; --m, to += chunk_size) {
+            *to = frames[at];
+        }
+    }
+}
+
+/// to_all: the frames once for each member, for a driver may write to the list that it is given.
+/// Member m's begin at m * chunk_size.  `count`: at most chunk_size.
+template<class Frame>
+void copy_to_each(std::size_t members, Frame const* frames, std::size_t count,
+                  Frame* columns) noexcept {
+    copy_rest_to_each(members, frames, 0, count, columns);
+}
+
 /// by_flow: the member of one flow.
 constexpr std::uint8_t member_of_flow(snapshot const& s, std::uint32_t hash) noexcept {
     static_assert((bucket_count & (bucket_count - 1)) == 0);

@@ -85,6 +85,9 @@ LAGG_AVX2_IN_TURN dealt deal_columns(std::size_t members, Frame const* frames, s
             rounds_by_four(members, frames + c, count, columns + c * chunk_size);
         }
     }
+    if (rounds * members == count) {
+        return {rounds, 0};
+    }
     return finish_columns(members, frames, count, rounds, columns);
 }
 

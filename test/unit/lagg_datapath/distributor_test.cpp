@@ -1,6 +1,7 @@
 #include "lagg/datapath/distributor.h"
 
 #include "lagg/datapath/in_turn_avx2.h"
+#include "lagg/datapath/to_all_avx2.h"
 #include "support/seed.h"
 
 #include <gtest/gtest.h>
@@ -163,6 +164,31 @@ TEST_P(DealColumns, GivesEachColumnEveryFrameOfItsTurn) {
 
 INSTANTIATE_TEST_SUITE_P(Variants, DealColumns, testing::ValuesIn(column_variants()),
                          [](auto const& one) { return std::string(one.param.name); });
+
+TEST(CopyToEach, GivesEveryMemberAllFramesInOrderAndWritesNothingElse) {
+    using copy = void (*)(std::size_t, frame const*, std::size_t, frame*) noexcept;
+    std::vector<copy> ways{copy_to_each<frame>};
+#if defined(__x86_64__)
+    if (__builtin_cpu_supports("avx2") != 0) {
+        ways.push_back(avx2::copy_to_each<frame>);
+    }
+#endif
+    for (copy const way : ways) {
+        for (std::size_t members = 1; members <= max_members; ++members) {
+            for (std::size_t count = 0; count <= chunk_size; ++count) {
+                std::vector<frame> frames(count);
+                std::iota(frames.begin(), frames.end(), 100U);
+                std::vector<frame> columns(max_members * chunk_size, 7);
+                way(members, frames.data(), count, columns.data());
+                for (std::size_t i = 0; i < columns.size(); ++i) {
+                    bool const given = i / chunk_size < members && i % chunk_size < count;
+                    ASSERT_EQ(columns[i], given ? frames[i % chunk_size] : 7)
+                        << members << " members, " << count << " frames, " << i;
+                }
+            }
+        }
+    }
+}
 
 TEST(RefusedOfColumn, IsWhatWasNotTakenOfEveryFrameOfTheColumn) {
     EXPECT_EQ(refused_of_column(3, 1, 0, 8), frame_set{0b1001'0010});
