@@ -1,7 +1,8 @@
 // The protocol of lib/epoch as a state machine of small steps: readers as snapshot_cell::pin(),
 // control as publisher, with everything that control may choose left open.  Each step is one access
 // to shared memory and what follows from it; all interleavings of steps are explored. Knows nothing
-// of how memory behaves (memory.h).  A change to lib/epoch is made here too.
+// of how memory behaves (memory.h).  A change to lib/epoch is made here too; the edges have the
+// names that they have there (test/structure/edge_tags.py).
 #pragma once
 
 #include "memory.h"
@@ -37,6 +38,8 @@ enum class mutant : u8 {
     fence_before_stores,         // what was staged after a fence counts as covered
     install_relaxed,             // current = next is relaxed
     queue_used_without_snapshot, // a burst that got none touches the queue's plain state
+    stopped_while_retired,       // a member that only retired snapshots contain is stopped
+    added_again_without_start,   // a member that was stopped is published as it is
     last,
 };
 
@@ -47,6 +50,7 @@ struct limits {
     int borrows = 0;
     int failures = 0; // of the heavy fence
     bool real_fences = false;
+    bool member = false; // that snapshots contain or not: it leaves, is stopped, and added again
 };
 
 struct outcome {
@@ -70,7 +74,7 @@ public:
 
 private:
     // Addresses: 0 is null, the sentinel and none; 1 + slot is a snapshot.
-    enum reader_at : u8 { r_idle, r_pin, r_check, r_use, r_unpin, r_clear, r_trespass };
+    enum reader_at : u8 { r_idle, r_pin, r_fence, r_check, r_use, r_unpin, r_clear, r_trespass };
     enum control_at : u8 {
         c_idle,
         c_store,
@@ -122,6 +126,8 @@ private:
         control c;
         std::array<reader, max_cells> r;
         std::array<u8, max_slots> generation; // of what is in a slot; 0: free
+        std::array<u8, max_slots> has_member; // of what is in a slot
+        u8 member_runs;
         u8 last_generation;
         u8 fenced_generation;
     };
@@ -142,6 +148,7 @@ private:
                                                 is(mutant::install_relaxed) ||
                                                 is(mutant::give_back_relaxed));
         s.generation[0] = 1;
+        s.has_member[0] = s.member_runs = limits_.member;
         s.last_generation = 1;
         s.fenced_generation = 1;
         s.c.newest = 1;
@@ -157,7 +164,6 @@ private:
     }
 
     // -- search
-    // ------------------------------------------------------------------------------------
 
     /// 128 bits of a state: two different ones that agree are not to be met at these numbers.
     struct fingerprint {
@@ -232,10 +238,12 @@ private:
         }
         control_steps(s);
         for (int t = 0; t <= limits_.cells; ++t) {
-            if (s.memory.can_flush(t)) {
-                state n = s;
-                n.memory.flush(t);
-                take(n, t, "a store reaches memory");
+            for (int i = 0; i < s.memory.flushes(t); ++i) {
+                if (s.memory.can_flush(t, i)) {
+                    state n = s;
+                    n.memory.flush(t, i);
+                    take(n, t, "a store reaches memory");
+                }
             }
         }
     }
@@ -274,7 +282,6 @@ private:
     }
 
     // -- a burst
-    // -----------------------------------------------------------------------------------
 
     void reader_steps(state const& s, int c) {
         int const me = 1 + c;
@@ -284,11 +291,12 @@ private:
             if (now.bursts == 0) {
                 return;
             }
-            for (int k = 0; k < s.memory.choices(current_word(c)); ++k) {
+            for (int k = 0; k < s.memory.choices(me, current_word(c), order::relaxed); ++k) {
                 state n = s;
                 reader& r = n.r[at(c)];
                 --r.bursts;
                 r.floor = s.fenced_generation;
+                // [adopt] relaxed: confirmed below
                 r.seen = n.memory.load(me, current_word(c), k, order::relaxed);
                 r.at = r.seen != 0                               ? r_pin
                        : is(mutant::queue_used_without_snapshot) ? r_trespass
@@ -302,26 +310,36 @@ private:
                 return wrong(me, "store", out_of_room);
             }
             state n = s;
+            // [leave] and [announce]: the pin
             n.memory.store(me, pinned_word(c), now.seen,
                            is(mutant::pin_relaxed) ? order::relaxed : order::release);
-            if (limits_.real_fences && !is(mutant::no_light_fence)) {
+            if (!limits_.real_fences || is(mutant::no_light_fence)) {
+                return pinned(n, c);
+            }
+            if (n.memory.can_fence(me)) {
+                // [announce] light fence
                 n.memory.full_fence(me);
+                return pinned(n, c);
             }
-            if (is(mutant::no_recheck)) {
-                begin(n, c, now.seen, "pin");
-                return;
+            n.r[at(c)].at = r_fence;
+            take(n, me, "pin, to be fenced", now.seen);
+            return;
+        }
+        case r_fence: {
+            if (s.memory.can_fence(me)) {
+                state n = s;
+                // [announce] light fence
+                n.memory.full_fence(me);
+                pinned(n, c);
             }
-            n.r[at(c)].at = r_check;
-            take(n, me, "pin", now.seen);
             return;
         }
         case r_check:
-            for (int k = 0; k < s.memory.choices(current_word(c)); ++k) {
+            for (int k = 0; k < s.memory.choices(me, current_word(c), recheck_order()); ++k) {
                 state n = s;
                 reader& r = n.r[at(c)];
-                u8 const met =
-                    n.memory.load(me, current_word(c), k,
-                                  is(mutant::recheck_relaxed) ? order::relaxed : order::acquire);
+                // [adopt] the second load
+                u8 const met = n.memory.load(me, current_word(c), k, recheck_order());
                 if (met == 0) {
                     r.at = r_clear;
                     take(n, me, "check: sentinel");
@@ -337,13 +355,22 @@ private:
         case r_use: {
             state n = s;
             int const slot = now.seen - 1;
-            if (!n.memory.plain(me, slot_read(slot, c), slot_written(slot))) {
+            if (!n.memory.plain(me, read_by(slot, c), written(slot))) {
                 return wrong(me, "use the snapshot",
                              "race: its contents are not ordered before the burst");
             }
             if (!n.memory.plain(me, queue_used(c, false), queue_used(c, true))) {
                 return wrong(me, "use the queue",
                              "race: control's use of the queue is not ordered before");
+            }
+            if (s.has_member[at(slot)] != 0) {
+                if (s.member_runs == 0) {
+                    return wrong(me, "use the member", "a burst uses a stopped member");
+                }
+                if (!n.memory.plain(me, read_by(the_member, c), written(the_member))) {
+                    return wrong(me, "use the member",
+                                 "race: its start is not ordered before the burst");
+                }
             }
             n.r[at(c)].at = r_unpin;
             take(n, me, "use");
@@ -363,6 +390,7 @@ private:
                 return wrong(me, "store", out_of_room);
             }
             state n = s;
+            // [leave]
             n.memory.store(me, pinned_word(c), 0,
                            is(mutant::none_relaxed) ? order::relaxed : order::release);
             n.r[at(c)].at = r_idle;
@@ -371,6 +399,21 @@ private:
             return;
         }
         }
+    }
+
+    /// After the light fence.
+    void pinned(state& n, int c) {
+        u8 const seen = n.r[at(c)].seen;
+        if (is(mutant::no_recheck)) {
+            begin(n, c, seen, "pin");
+            return;
+        }
+        n.r[at(c)].at = r_check;
+        take(n, 1 + c, "pin", seen);
+    }
+
+    order recheck_order() const {
+        return is(mutant::recheck_relaxed) ? order::relaxed : order::acquire;
     }
 
     /// Forgets what can no longer matter, so that equal situations are equal states.
@@ -402,7 +445,6 @@ private:
     }
 
     // -- control
-    // -----------------------------------------------------------------------------------
 
     void control_steps(state const& s) {
         control const& now = s.c;
@@ -415,6 +457,7 @@ private:
                 if (!s.memory.can_store(0, current_word(c))) {
                     return wrong(0, "store", out_of_room);
                 }
+                // [adopt]
                 n.memory.store(0, current_word(c), now.newest,
                                is(mutant::install_relaxed) ? order::relaxed : order::release);
             }
@@ -437,12 +480,14 @@ private:
                 take(n, 0, "no fence");
                 return;
             }
-            {
+            if (s.memory.can_fence(0)) {
                 state n = s;
                 if (limits_.real_fences) {
+                    // [announce] heavy fence
                     n.memory.full_fence(0);
                     after_fence(n, true);
                 } else {
+                    // [announce] heavy fence
                     n.memory.interrupt(0);
                     n.c.at = c_interrupt;
                     n.c.cell = 0;
@@ -460,7 +505,11 @@ private:
             return;
         }
         case c_interrupt: {
+            if (!s.memory.can_fence(1 + c)) {
+                return; // an interrupted core ends what it has begun, first
+            }
             state n = s;
+            // [announce] it reaches a burst
             n.memory.interrupt(1 + c);
             if (c + 1 < limits_.cells) {
                 n.c.cell = static_cast<u8>(c + 1);
@@ -479,6 +528,7 @@ private:
                 return wrong(0, "store", out_of_room);
             }
             state n = s;
+            // [adopt] withdrawn
             n.memory.store(0, current_word(c), 0, order::release);
             n.c.lent[at(c)] = now.newest;
             n.c.at = c_fence;
@@ -487,8 +537,9 @@ private:
             return;
         }
         case c_look:
-            for (int k = 0; k < s.memory.choices(pinned_word(c)); ++k) {
+            for (int k = 0; k < s.memory.choices(0, pinned_word(c), read_order()); ++k) {
                 state n = s;
+                // [leave], after [announce]
                 u8 const pinned = n.memory.load(0, pinned_word(c), k, read_order());
                 if (pinned != 0 && !is(mutant::borrow_without_looking)) {
                     n.c.at = c_back;
@@ -515,6 +566,7 @@ private:
                 }
             }
             u8 const address = is(mutant::give_back_of_the_old) ? now.lent[at(c)] : now.newest;
+            // [adopt]
             n.memory.store(0, current_word(c), address,
                            is(mutant::give_back_relaxed) ? order::relaxed : order::release);
             n.c.borrowed[at(c)] = 0;
@@ -534,7 +586,16 @@ private:
     void control_choices(state const& s) {
         control const& now = s.c;
         if (now.publishes > 0) {
-            publish(s);
+            publish(s, false);
+            if (limits_.member) {
+                publish(s, true);
+            }
+        }
+        if (s.member_runs != 0 && !is_live_member(s)) {
+            state n = s;
+            if (run_member(n, false)) {
+                take(n, 0, "stop the member");
+            }
         }
         if (now.retired > 0) { // the timer
             state n = s;
@@ -564,7 +625,35 @@ private:
         }
     }
 
-    void publish(state const& s) {
+    /// Whether a snapshot that a burst may run on contains the member, as far as control knows.
+    bool is_live_member(state const& s) const {
+        bool live = s.has_member[at(s.c.newest - 1)] != 0;
+        for (int i = 0; i < s.c.retired && !is(mutant::stopped_while_retired); ++i) {
+            live = live || s.has_member[s.c.old[at(i)].slot] != 0;
+        }
+        return live;
+    }
+
+    /// Starts or stops the member.
+    bool run_member(state& n, bool run) {
+        knowledge users = 0;
+        for (int c = 0; c < limits_.cells; ++c) {
+            users |= read_by(the_member, c);
+        }
+        if (!n.memory.plain(0, written(the_member), users)) {
+            wrong(0, run ? "start the member" : "stop the member",
+                  "race: a burst's use of the member is not ordered before");
+            return false;
+        }
+        n.member_runs = run;
+        return true;
+    }
+
+    /// `with`: the member is in the next snapshot.
+    void publish(state const& s, bool with) {
+        if (is(mutant::fence_before_stores) && !can_fence_all(s)) {
+            return;
+        }
         state n = s;
         int live = 0;
         int slot = -1;
@@ -580,13 +669,18 @@ private:
         }
         knowledge readers = 0;
         for (int c = 0; c < limits_.cells; ++c) {
-            readers |= slot_read(slot, c);
+            readers |= read_by(slot, c);
         }
-        if (!n.memory.plain(0, slot_written(slot), readers)) {
+        if (!n.memory.plain(0, written(slot), readers)) {
             return wrong(0, "build the next snapshot",
                          "race: a burst's reads are not ordered before");
         }
+        if (with && n.member_runs == 0 && !is(mutant::added_again_without_start) &&
+            !run_member(n, true)) {
+            return;
+        }
         --n.c.publishes;
+        n.has_member[at(slot)] = with;
         n.generation[at(slot)] = ++n.last_generation;
         n.c.old[n.c.retired++] = retiree{static_cast<u8>(n.c.newest - 1), 0, 0, 0, 0};
         n.c.newest = static_cast<u8>(1 + slot);
@@ -605,7 +699,15 @@ private:
             cover(n);
         }
         n.c.at = c_store;
-        take(n, 0, "publish: next is", 1 + slot);
+        take(n, 0, with ? "publish with the member: next is" : "publish: next is", 1 + slot);
+    }
+
+    bool can_fence_all(state const& s) const {
+        bool can = s.memory.can_fence(0);
+        for (int t = 1; t <= limits_.cells && !limits_.real_fences; ++t) {
+            can = can && s.memory.can_fence(t);
+        }
+        return can;
     }
 
     static void cover(state& n) {
@@ -652,8 +754,9 @@ private:
         if (c == limits_.cells) {
             return free_step(s);
         }
-        for (int k = 0; k < s.memory.choices(pinned_word(c)); ++k) {
+        for (int k = 0; k < s.memory.choices(0, pinned_word(c), read_order()); ++k) {
             state n = s;
+            // [leave], after [announce]
             u8 const pinned = n.memory.load(0, pinned_word(c), k, read_order());
             if (pinned != 0 && is(mutant::control_follows_pinned) &&
                 n.generation[at(pinned - 1)] == 0) {
@@ -702,22 +805,23 @@ private:
         take(n, 0, "free what nobody pins; left:", kept);
     }
 
-    /// Frees a snapshot, and stops the members that only it contained: the same access.
+    /// Frees a snapshot.
     bool free_slot(state& n, int slot) {
         knowledge readers = 0;
         for (int c = 0; c < limits_.cells; ++c) {
-            readers |= slot_read(slot, c);
+            readers |= read_by(slot, c);
             reader const& r = n.r[at(c)];
             if (r.at == r_use && r.seen == slot + 1 && r.generation == n.generation[at(slot)]) {
                 wrong(0, "free", "a snapshot is freed under a burst");
                 return false;
             }
         }
-        if (!n.memory.plain(0, slot_written(slot), readers)) {
+        if (!n.memory.plain(0, written(slot), readers)) {
             wrong(0, "free", "race: a burst's reads are not ordered before the freeing");
             return false;
         }
         n.generation[at(slot)] = 0;
+        n.has_member[at(slot)] = 0;
         return true;
     }
 

@@ -1,15 +1,17 @@
-// Three memories for the explorer: what a load may return, and what it lets a thread know.
-// Knows threads and words by number; not what the words are for.
+// Three memories for the explorer: what a load may return, and what it lets a thread know; arm.h
+// has a fourth.  Knows threads and words by number; not what the words are for.
 //
 // Every shared word here has one writer and one reader (`current[c]`: control to reader c;
 // `pinned[c]`: reader c to control), so a word's modification order is its writer's program order,
 // and coherence is "never older than what was read before".  A new word with a second writer needs
 // another model.
 //
-// Plain data (a snapshot's contents, a queue's state) is not stored: a memory says whether an
-// access to it is ordered after the accesses it conflicts with.  Two threads, 0 = control and 1 + c
-// = reader c.
+// Plain data (a snapshot's contents, a member, a queue's state) is not stored: a memory says
+// whether an access to it is ordered after the accesses it conflicts with.  Two threads, 0 =
+// control and 1 + c = reader c.
 #pragma once
+
+#include "out_of_order.h"
 
 #include <array>
 #include <cstddef>
@@ -18,12 +20,14 @@
 
 namespace model {
 
-using u8 = std::uint8_t;
-
 inline constexpr int max_cells = 2;
 inline constexpr int max_threads = 1 + max_cells;
 inline constexpr int max_words = 2 * max_cells;
 inline constexpr int max_slots = 5;
+// What plain accesses touch besides queues: the snapshots' slots, and one member port, whose driver
+// a burst reads and control starts and stops.
+inline constexpr int the_member = max_slots;
+inline constexpr int max_objects = max_slots + 1;
 
 constexpr int current_word(int cell) {
     return cell;
@@ -40,17 +44,15 @@ constexpr int reader_of(int word) {
 
 /// Plain accesses, each the last of its kind: bits of what a thread knows to have happened before.
 using knowledge = std::uint32_t;
-constexpr knowledge slot_written(int slot) {
-    return knowledge{1} << slot;
+constexpr knowledge written(int object) {
+    return knowledge{1} << object;
 }
-constexpr knowledge slot_read(int slot, int cell) {
-    return knowledge{1} << (max_slots * (1 + cell) + slot);
+constexpr knowledge read_by(int object, int cell) {
+    return knowledge{1} << (max_objects * (1 + cell) + object);
 }
 constexpr knowledge queue_used(int cell, bool by_control) {
-    return knowledge{1} << (max_slots * (1 + max_cells) + 2 * cell + (by_control ? 1 : 0));
+    return knowledge{1} << (max_objects * (1 + max_cells) + 2 * cell + (by_control ? 1 : 0));
 }
-
-enum class order : u8 { relaxed, acquire, release };
 
 /// Stores are seen by all at once, in one order.
 struct sequential {
@@ -58,21 +60,23 @@ struct sequential {
     std::array<u8, max_words> value{};
 
     void begin(bool, bool) {}
-    int choices(int) const { return 1; }
+    int choices(int, int, order) const { return 1; }
     u8 load(int, int word, int, order) { return value[static_cast<std::size_t>(word)]; }
     bool can_store(int, int) const { return true; }
     void store(int, int word, u8 v, order) { value[static_cast<std::size_t>(word)] = v; }
+    bool can_fence(int) const { return true; }
     void full_fence(int) {}
     void interrupt(int) {}
-    bool can_flush(int) const { return false; }
-    void flush(int) {}
+    int flushes(int) const { return 0; }
+    bool can_flush(int, int) const { return false; }
+    void flush(int, int) {}
     bool plain(int, knowledge, knowledge) { return true; }
     void initially(int word, u8 v) { value[static_cast<std::size_t>(word)] = v; }
 };
 
 /// x86: each thread's stores wait in a buffer, in order, while its loads overtake them.
 struct total_store_order {
-    static constexpr char const* name = "TSO";
+    static constexpr char const* name = "x86-TSO";
     static constexpr int depth = 12;
     struct entry {
         u8 word;
@@ -83,7 +87,7 @@ struct total_store_order {
     std::array<std::array<entry, depth>, max_threads> buffer{};
 
     void begin(bool, bool) {}
-    int choices(int) const { return 1; }
+    int choices(int, int, order) const { return 1; }
     // No forwarding: nobody loads a word that it writes itself.
     u8 load(int, int word, int, order) { return value[static_cast<std::size_t>(word)]; }
     bool can_store(int thread, int) const {
@@ -93,14 +97,16 @@ struct total_store_order {
         auto const t = static_cast<std::size_t>(thread);
         buffer[t][waiting[t]++] = entry{static_cast<u8>(word), v};
     }
+    bool can_fence(int) const { return true; }
     void full_fence(int thread) {
-        while (can_flush(thread)) {
-            flush(thread);
+        while (flushes(thread) > 0) {
+            flush(thread, 0);
         }
     }
     void interrupt(int thread) { full_fence(thread); }
-    bool can_flush(int thread) const { return waiting[static_cast<std::size_t>(thread)] > 0; }
-    void flush(int thread) {
+    int flushes(int thread) const { return waiting[static_cast<std::size_t>(thread)] > 0; }
+    bool can_flush(int, int) const { return true; }
+    void flush(int thread, int) {
         auto const t = static_cast<std::size_t>(thread);
         value[buffer[t][0].word] = buffer[t][0].value;
         for (std::size_t i = 1; i < depth; ++i) {
@@ -146,7 +152,7 @@ struct cpp20 {
             knows[at(t)] = matters_to(t);
         }
     }
-    int choices(int word) const { return words[at(word)].count; }
+    int choices(int, int word, order) const { return words[at(word)].count; }
     u8 load(int thread, int word, int choice, order how) {
         auto& w = words[at(word)];
         drop(w, choice);
@@ -166,6 +172,7 @@ struct cpp20 {
                              matters_to(reader_of(word));
         ++w.count;
     }
+    bool can_fence(int) const { return true; }
     void full_fence(int thread) {
         interrupt(thread);
         knows[at(thread)] |= read[at(thread)];
@@ -190,8 +197,9 @@ struct cpp20 {
             }
         }
     }
-    bool can_flush(int) const { return false; }
-    void flush(int) {}
+    int flushes(int) const { return 0; }
+    bool can_flush(int, int) const { return false; }
+    void flush(int, int) {}
 
     /// A plain access that leaves `mark`, after all of `needs`.  False: a race.
     bool plain(int thread, knowledge mark, knowledge needs) {
@@ -227,9 +235,9 @@ private:
     /// nothing: a reader could only hand on what it had learned from control, and to control.
     static knowledge matters_to(int thread) {
         knowledge k = 0;
-        for (int slot = 0; slot < max_slots; ++slot) {
+        for (int object = 0; object < max_objects; ++object) {
             for (int c = 0; c < max_cells; ++c) {
-                k |= thread == 0 ? slot_read(slot, c) : slot_written(slot);
+                k |= thread == 0 ? read_by(object, c) : written(object);
             }
         }
         for (int c = 0; c < max_cells; ++c) {

@@ -5,6 +5,8 @@ On its statement's lines or in the comment right above it stands one of
     [edge]          its partner carries the same name, and doc/threads.md explains it
     single writer   a statistic that may lag
     plain:          why no ordering is needed
+
+The edges of lib/epoch are those that test/model explores: its text names each of them.
 """
 
 import re
@@ -16,6 +18,8 @@ OPERATION = re.compile(
     r'(\.|->)\s*(load|store|exchange|fetch_\w+|compare_exchange_\w+|test_and_set)\s*\('
     r'|\batomic_(thread|signal)_fence\s*\(|\brte_(atomic_thread_fence|smp_[rw]?mb|[rw]?mb)\s*\('
     r'|\b__atomic_\w+\s*\(|\b__sync_\w+\s*\(|\b(light|heavy)_fence\s*\(')
+MODEL = 'test/model/cell_protocol.h'
+OF_TESTS_ONLY = {'hooks'}
 # The fences' own declarations and definitions are not uses.
 DECLARATION = re.compile(
     r'^\s*(\[\[\w+\]\]\s*)*((static|inline|constexpr|extern)\s+)*[\w:<>]+\s+([\w]+::)*'
@@ -64,11 +68,16 @@ def check(root):
                 used.setdefault(edge, where)
     ledger = root / 'doc/threads.md'
     ledger_text = ledger.read_text() if ledger.is_file() else None
+    model = root / MODEL
+    model_text = model.read_text() if model.is_file() else None
     for edge, where in sorted(used.items()):
         if len(lines_with[edge]) < 2:
             problems.append(f'{where}: [{edge}] has no partner')
         elif ledger_text is not None and f'[{edge}]' not in ledger_text:
             problems.append(f'{where}: doc/threads.md does not know [{edge}]')
+        elif (model_text is not None and edge not in OF_TESTS_ONLY and f'[{edge}]' not in model_text
+              and any(path.as_posix().startswith('lib/epoch/') for path, _ in lines_with[edge])):
+            problems.append(f'{where}: {MODEL} does not know [{edge}]')
     return problems
 
 
@@ -81,6 +90,9 @@ CASES = [
     ({'lib/epoch/c.h': PAIR, 'doc/threads.md': '| current | [adopt] |\n'}, None),
     ({'lib/epoch/c.h': PAIR, 'doc/threads.md': '| current | [leave] |\n'},
      'doc/threads.md does not know [adopt]'),
+    ({'lib/epoch/c.h': PAIR, MODEL: '// [adopt]\n'}, None),
+    ({'lib/epoch/c.h': PAIR, MODEL: '// [leave]\n'}, 'cell_protocol.h does not know [adopt]'),
+    ({'lib/lagg/c.h': PAIR, MODEL: '// [leave]\n'}, None),
     ({'lib/epoch/c.h': 'a.store(1, release);\n'}, 'c.h:1: which edge?'),
     ({'lib/epoch/c.h': 'a.store(1, release);  // publishes buffer[i]\n'}, '[i] has no partner'),
     ({'lib/epoch/c.h': 'a.store(1);  // [adopt]\n'}, '[adopt] has no partner'),
