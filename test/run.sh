@@ -20,11 +20,13 @@ cd "$root"
 source "$root/buildtools/common.sh"
 
 test_arguments=()  # of every meson test
+packages=(build test)  # groups that buildtools/bootstrap knows
 if [[ ${1:-} == --long ]]; then
     shift
     export LAGG_TORTURE_SECONDS=${LAGG_TORTURE_SECONDS:-600}
     export LAGG_MODEL_FULL=1 NET_LAGG_TEST_LONG=1
     test_arguments+=(--timeout-multiplier=0)
+    packages+=(long)
 fi
 
 logs=$root/.cache/test-logs
@@ -97,7 +99,7 @@ check_format() {
     sources | sort | xargs clang-format --dry-run --Werror
 }
 
-buildtools/bootstrap build test
+buildtools/bootstrap "${packages[@]}"
 
 if stage 'build' build build-test --buildtype=release -Dtest_hooks=true; then
     selection=("$@")
@@ -131,7 +133,7 @@ fi
 
 if [[ $# -eq 0 ]]; then
     # What doc/reliability.md explains.
-    python3 test/torture/report.py "$logs/reliability.md" build-test build-tsan || true
+    python3 test/torture/report.py "$logs/reliability.md" build-test build-asan build-tsan || true
 fi
 
 exec python3 buildtools/test_summary.py "${results[@]}"

@@ -94,7 +94,7 @@ public:
 
     /// stage() and all that should follow.  In effect for every cell when it returns, whatever
     /// became of the fence (fence_pending()).  Errors: as stage().
-    result<void> publish(std::unique_ptr<T const> next) {
+    result<void> publish(std::unique_ptr<T const>&& next) {
         auto staged = stage(std::move(next));
         if (staged) {
             fence_.run();
@@ -107,8 +107,8 @@ public:
     /// after_fence() or scan() was called.  For several publishers that share one fence:
     ///     a.stage(...); b.stage(...); fence.run(); a.after_fence(); b.after_fence();
     /// Errors: invalid_argument (null), out_of_memory (only after failed fences, or a third stage()
-    /// without after_fence()); nothing is published then.
-    result<void> stage(std::unique_ptr<T const> next) {
+    /// without after_fence()); nothing is published then, and `next` is still the caller's.
+    result<void> stage(std::unique_ptr<T const>&& next) {
         if (next == nullptr) {
             return errc::invalid_argument;
         }
@@ -119,16 +119,16 @@ public:
         } catch (std::bad_alloc const&) {
             return errc::out_of_memory;
         }
-        T const* const snapshot = next.get();
-        std::swap(newest_, next);
+        std::unique_ptr<T const> old = std::exchange(newest_, std::move(next));
+        T const* const snapshot = newest_.get();
         for (entry& e : cells_) {
             if (!e.borrowed) { // a store here would hand the queue back behind the borrower's back
                 e.cell->install(snapshot);
             }
         }
         ++publications_;
-        if (next != nullptr) {
-            retired_.push_back(retiree{std::move(next), fence_.begun(), false, false, false});
+        if (old != nullptr) {
+            retired_.push_back(retiree{std::move(old), fence_.begun(), false, false, false});
         }
         return {};
     }

@@ -214,6 +214,10 @@ time_point system::machinery::deadline() const noexcept {
 
 system::system(system_settings const& s) : machinery_(std::make_unique<machinery>(s)) {}
 system::~system() = default;
+system::system(system const& other) : machinery_(std::make_unique<machinery>(*other.machinery_)) {}
+system& system::operator=(system const& other) {
+    return *this = system(other);
+}
 system::system(system&&) noexcept = default;
 system& system::operator=(system&&) noexcept = default;
 

@@ -157,6 +157,9 @@ class system {
 public:
     explicit system(system_settings const& s);
     ~system();
+    /// A value: the copy goes on from here by itself.
+    system(system const& other);
+    system& operator=(system const& other);
     system(system&&) noexcept;
     system& operator=(system&&) noexcept;
 

@@ -168,7 +168,8 @@ TEST_P(AnOperationThatFails, D20FailsTheStartAndNobodyIsLeftRunning) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Named, AnOperationThatFails,
-                         testing::Values(planned{RTE_PMD_WIRE_OP_CONFIGURE, EIO, "Configure"},
+                         testing::Values(planned{RTE_PMD_WIRE_OP_INFOS, EIO, "Infos"},
+                                         planned{RTE_PMD_WIRE_OP_CONFIGURE, EIO, "Configure"},
                                          planned{RTE_PMD_WIRE_OP_RXQ_SETUP, ENOMEM, "RxQueueSetup"},
                                          planned{RTE_PMD_WIRE_OP_TXQ_SETUP, ENOSPC, "TxQueueSetup"},
                                          planned{RTE_PMD_WIRE_OP_START, EAGAIN, "Start"}),
@@ -232,6 +233,12 @@ INSTANTIATE_TEST_SUITE_P(
                         rte_ether_addr mac{{0x02, 0, 0, 0, 0x12, 0x34}};
                         return rte_eth_dev_default_mac_addr_set(lagg, &mac);
                     }},
+        live_change{"AnotherAddressAndPromiscuity",
+                    {RTE_PMD_WIRE_OP_MAC_ADD, RTE_PMD_WIRE_OP_PROMISC},
+                    [](std::uint16_t lagg) {
+                        rte_ether_addr mac{{0x02, 0, 0, 0, 0x12, 0x35}};
+                        return rte_eth_dev_mac_addr_add(lagg, &mac, 0);
+                    }},
         live_change{"Promiscuous",
                     {RTE_PMD_WIRE_OP_PROMISC},
                     [](std::uint16_t lagg) { return rte_eth_promiscuous_enable(lagg); }},
@@ -245,6 +252,104 @@ INSTANTIATE_TEST_SUITE_P(
                         return rte_eth_dev_set_mc_addr_list(lagg, &group, 1);
                     }}),
     [](auto const& p) { return p.param.name; });
+
+/// At whichever of its questions the device fails: what a driver says once must not be taken for
+/// what it says by failing the second time.
+TEST_F(Faults, R3AMemberThatFailsToSayWhatItCanDoIsRefusedOrWhole) {
+    lagg_port lagg("policy=loadbalance,lsc_poll_period_ms=60000," + members());
+    ASSERT_TRUE(lagg.ok());
+    rte_eth_conf conf{};
+    conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
+    conf.rx_adv_conf.rss_conf.rss_hf = RTE_ETH_RSS_IPV4;
+    bring_up(lagg.id(), 2, &conf);
+    int refused = 0;
+    for (std::uint32_t skip = 0;; ++skip) {
+        SCOPED_TRACE(skip);
+        auto const found = look_at(late.port());
+        auto const then = state_of(lagg);
+        auto const failed = counters_of(late.port()).failed_ops;
+        ASSERT_EQ(0, rte_pmd_wire_fail_op_after(late.port(), RTE_PMD_WIRE_OP_INFOS, EIO, skip, 1));
+        int const rc = rte_pmd_lagg_member_add(lagg.id(), late.port(), 10'000);
+        bool const felt = counters_of(late.port()).failed_ops != failed;
+        ASSERT_EQ(0, rte_pmd_wire_fail_op(late.port(), RTE_PMD_WIRE_OP_INFOS, EIO, 0));
+        if (rc == 0) {
+            auto const& its = rte_eth_devices[late.port()].data->dev_conf;
+            EXPECT_TRUE(lagg.member(late.port()).distributing);
+            EXPECT_EQ(1u, its.intr_conf.lsc) << "its link events";
+            EXPECT_EQ(RTE_ETH_MQ_RX_RSS, its.rxmode.mq_mode);
+            lagg.remove(late.port());
+        } else {
+            ASSERT_EQ(-EIO, rc);
+            ++refused;
+            EXPECT_EQ(then.snapshot.version, state_of(lagg).snapshot.version);
+            EXPECT_TRUE(same_but_for_version(then.snapshot, state_of(lagg).snapshot));
+        }
+        EXPECT_TRUE(found == look_at(late.port()));
+        if (!felt) {
+            break;
+        }
+    }
+    EXPECT_LT(3, refused);
+    EXPECT_EQ(64, send(lagg.id(), frames(64)));
+}
+
+TEST_F(Faults, ALinkThatCannotBeReadIsAsItWasLast) {
+    vdev quiet = sink("lsc=0");
+    lagg_port lagg("policy=loadbalance,lsc_poll_period_ms=1,member=" + quiet.name() + "," +
+                   members());
+    ASSERT_TRUE(lagg.ok());
+    lagg.start();
+    lagg.until([](auto const& s) { return s.members[0].distributing; });
+    auto const then = state_of(lagg);
+    auto const asked_again = [&] {
+        std::uint64_t const failed = counters_of(quiet.port()).failed_ops;
+        wait_until([&] { return counters_of(quiet.port()).failed_ops >= failed + 3; });
+        lagg.settle();
+    };
+    ASSERT_EQ(0, rte_pmd_wire_fail_op(quiet.port(), RTE_PMD_WIRE_OP_LINK, EIO, UINT32_MAX));
+    asked_again();
+    EXPECT_EQ(then.snapshot.version, state_of(lagg).snapshot.version);
+    ASSERT_EQ(0, rte_pmd_wire_cut(quiet.port()));
+    asked_again();
+    EXPECT_EQ(then.snapshot.version, state_of(lagg).snapshot.version) << "nobody told";
+    std::uint64_t const others = rte_pmd_wire_sent(a.port()) + rte_pmd_wire_sent(b.port());
+    std::uint16_t const taken = send(lagg.id(), frames(64));
+    EXPECT_GT(64, taken) << "what it does not take is the caller's";
+    EXPECT_EQ(others + taken, rte_pmd_wire_sent(a.port()) + rte_pmd_wire_sent(b.port()));
+    ASSERT_EQ(0, rte_pmd_wire_fail_op(quiet.port(), RTE_PMD_WIRE_OP_LINK, EIO, 0));
+    lagg.until([](auto const& s) { return !s.members[0].distributing; });
+    EXPECT_EQ(64, send(lagg.id(), frames(64)));
+}
+
+TEST_F(Faults, ALinkThatIsNonsenseLosesNoFrame) {
+    for (char const* const policy : {"loadbalance", "failover", "roundrobin", "broadcast"}) {
+        SCOPED_TRACE(policy);
+        lagg_port lagg("lsc_poll_period_ms=60000," + members() + ",policy=" + policy);
+        ASSERT_TRUE(lagg.ok());
+        lagg.start();
+        traffic running(lagg.id());
+        running.flows();
+        for (std::uint32_t const speed : {UINT32_MAX, UINT32_MAX - 1, 1U, 0U, 0x80000000U}) {
+            for (std::uint16_t const bits : {0x7, 0x4, 0x5, 0x6}) { // up, some of the rest
+                rte_eth_link link{};
+                link.link_speed = speed;
+                link.link_duplex = bits & 1;
+                link.link_autoneg = (bits >> 1) & 1;
+                link.link_status = bits >> 2;
+                rte_eth_dev* const dev = &rte_eth_devices[a.port()];
+                static_cast<void>(rte_eth_linkstatus_set(dev, &link));
+                rte_eth_dev_callback_process(dev, RTE_ETH_EVENT_INTR_LSC, nullptr);
+                lagg.settle();
+                EXPECT_TRUE(lagg.status().link_up);
+                EXPECT_TRUE(lagg.member(a.port()).usable);
+                running.rounds(2);
+            }
+        }
+        running.stop();
+        EXPECT_EQ(0u, running.wrong());
+        EXPECT_EQ(running.offered(), running.taken());
+    }
+}
 
 TEST_F(Faults, R3AMemberWhoseAddressAndPromiscuityFailIsRefused) {
     lagg_port lagg("policy=loadbalance," + members());

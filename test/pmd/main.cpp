@@ -1,4 +1,5 @@
-// Runs the PMD tests on an EAL of their own: no hugepages, no PCI, no shared files.
+// Runs the PMD tests on an EAL of their own: no hugepages, no PCI, no shared files; telemetry only
+// for the program that asks for it.
 #include <gtest/gtest.h>
 
 #include <rte_eal.h>
@@ -13,8 +14,11 @@
 int main(int argc, char** argv) {
     testing::InitGoogleTest(&argc, argv);
     std::string const prefix = "--file-prefix=pmdtest" + std::to_string(getpid());
-    std::vector<std::string> words{argv[0],    "--no-huge",      "--no-shconf", "-m", "256",
-                                   "--no-pci", "--no-telemetry", "-l",          "0",  prefix};
+    std::vector<std::string> words{argv[0],    "--no-huge", "--no-shconf", "-m",  "256",
+                                   "--no-pci", "-l",        "0",           prefix};
+#ifndef LAGG_TEST_TELEMETRY
+    words.emplace_back("--no-telemetry");
+#endif
     std::vector<char*> eal;
     for (auto& w : words) {
         eal.push_back(w.data());

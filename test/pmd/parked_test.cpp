@@ -2,6 +2,12 @@
 // alone.
 #include "traffic.h"
 
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
+#include <iostream>
+#include <vector>
+
 #include <malloc.h>
 
 namespace lagg::test {
@@ -33,8 +39,8 @@ struct ParkedBurst : testing::Test {
     std::uint64_t sent() const { return rte_pmd_wire_sent(a.port()) + rte_pmd_wire_sent(b.port()); }
 };
 
-/// So many snapshots, each unlike the one before.
-void change_often(std::uint16_t lagg, unsigned times) {
+/// So many snapshots, each unlike the one before.  `most`: live ones after each.
+void change_often(std::uint16_t lagg, unsigned times, std::size_t most = SIZE_MAX) {
     for (unsigned i = 0; i < times; ++i) {
         if (i % 3 == 0) {
             ASSERT_EQ(0,
@@ -45,27 +51,41 @@ void change_often(std::uint16_t lagg, unsigned times) {
         } else {
             ASSERT_EQ(0, rte_pmd_lagg_seed_set(lagg, i));
         }
+        if (most != SIZE_MAX) {
+            rte_pmd_lagg_status s{};
+            ASSERT_EQ(0, rte_pmd_lagg_status_get(lagg, &s));
+            ASSERT_LE(s.live_snapshots, most) << "after update " << i;
+        }
     }
+}
+
+/// All members leave, and one comes back and leaves again: what is leaving may stay after all.
+void go_down_to_nobody_and_back(lagg_port const& lagg, std::uint16_t a, std::uint16_t b) {
+    ASSERT_EQ(-EINPROGRESS, rte_pmd_lagg_member_remove(lagg.id(), a, 0));
+    ASSERT_EQ(-EINPROGRESS, rte_pmd_lagg_member_remove(lagg.id(), b, 0));
+    EXPECT_FALSE(lagg.status().link_up);
+    ASSERT_EQ(0, rte_pmd_lagg_member_add(lagg.id(), a, 10'000));
+    EXPECT_TRUE(lagg.status().link_up);
+    ASSERT_EQ(0, rte_pmd_lagg_policy_set(lagg.id(), RTE_PMD_LAGG_POLICY_FAILOVER));
+    ASSERT_EQ(-EINPROGRESS, rte_pmd_lagg_member_remove(lagg.id(), a, 0));
+    ASSERT_EQ(0, rte_pmd_lagg_policy_set(lagg.id(), RTE_PMD_LAGG_POLICY_NONE));
 }
 
 /// Everything that may happen to a lagg under a parked burst; both members are leaving afterwards.
 void update_a_thousand_times(lagg_port const& lagg, std::uint16_t a, std::uint16_t b,
                              std::size_t cells) {
     auto const first = lagg.status().version;
-    change_often(lagg.id(), 1000);
-    EXPECT_GE(lagg.status().version, first + 1000);
-    EXPECT_LE(lagg.status().live_snapshots, cells + 1);
-    // Down to nobody and back: what is leaving may stay after all.
-    ASSERT_EQ(-EINPROGRESS, rte_pmd_lagg_member_remove(lagg.id(), a, 0));
-    ASSERT_EQ(-EINPROGRESS, rte_pmd_lagg_member_remove(lagg.id(), b, 0));
-    EXPECT_FALSE(lagg.status().link_up);
+    change_often(lagg.id(), 500, cells + 1);
+    go_down_to_nobody_and_back(lagg, a, b);
     ASSERT_EQ(0, rte_pmd_lagg_member_add(lagg.id(), a, 10'000));
-    ASSERT_EQ(0, rte_pmd_lagg_policy_set(lagg.id(), RTE_PMD_LAGG_POLICY_FAILOVER));
-    ASSERT_EQ(-EINPROGRESS, rte_pmd_lagg_member_remove(lagg.id(), a, 0));
-    ASSERT_EQ(0, rte_pmd_lagg_policy_set(lagg.id(), RTE_PMD_LAGG_POLICY_NONE));
-    change_often(lagg.id(), 30);
+    ASSERT_EQ(0, rte_pmd_lagg_member_add(lagg.id(), b, 10'000));
+    EXPECT_EQ(-EBUSY, rte_pmd_lagg_destroy(lagg.id())) << "a burst is in it";
+    change_often(lagg.id(), 500, cells + 1);
+    go_down_to_nobody_and_back(lagg, a, b);
+    EXPECT_EQ(-EBUSY, rte_pmd_lagg_destroy(lagg.id()));
+    change_often(lagg.id(), 30, cells + 1);
     auto const s = lagg.status();
-    EXPECT_LE(s.live_snapshots, cells + 1);
+    EXPECT_GE(s.version, first + 1000);
     EXPECT_EQ(2, s.nb_members);
     for (int i = 0; i < 2; ++i) {
         EXPECT_STREQ("leaving", s.members[i].phase);
@@ -101,30 +121,34 @@ TEST_F(ParkedBurst, R4TransmitFinishesOnItsOwnViewThroughAThousandUpdates) {
 }
 
 TEST_F(ParkedBurst, R4ReceiveFinishesOnItsOwnViewThroughAThousandUpdates) {
-    wire_pair x = wire("check=1");
-    wire_pair y = wire("check=1");
-    ASSERT_EQ(0, rte_pmd_wire_poison_on_stop(x.near.port(), true));
-    lagg_port lagg("policy=loadbalance,member=" + x.near.name() + ",member=" + y.near.name());
-    ASSERT_TRUE(lagg.ok());
-    lagg.start();
-    ASSERT_EQ(8, send(x.far.port(), frames(8)));
-    ASSERT_EQ(8, send(y.far.port(), frames(8)));
-    std::size_t got = 0;
-    parked_burst burst(rx_queue_of(lagg.id()).view, at_pin, [&] {
-        rte_mbuf* in[32];
-        got = rte_eth_rx_burst(lagg.id(), 0, in, 32);
-        for (std::size_t i = 0; i < got; ++i) {
-            rte_pktmbuf_free(in[i]);
+    for (auto const where : {at_pin, &cell_hooks::before_unpin}) {
+        wire_pair x = wire("check=1");
+        wire_pair y = wire("check=1");
+        for (wire_pair const* w : {&x, &y}) {
+            ASSERT_EQ(0, rte_pmd_wire_poison_on_stop(w->near.port(), true));
         }
-    });
-    update_a_thousand_times(lagg, x.near.port(), y.near.port(), 2);
-    EXPECT_EQ(0u, counters_of(x.near.port()).stops);
-    burst.release();
-    EXPECT_EQ(16u, got);
-    lagg.until([](auto const& s) { return s.nb_members == 0; });
-    EXPECT_EQ(1u, counters_of(x.near.port()).stops);
-    EXPECT_EQ(0u, rte_pmd_wire_in_burst_violation_count(x.near.port()));
-    EXPECT_EQ(0u, rte_pmd_wire_in_burst_violation_count(y.near.port()));
+        lagg_port lagg("policy=loadbalance,member=" + x.near.name() + ",member=" + y.near.name());
+        ASSERT_TRUE(lagg.ok());
+        lagg.start();
+        ASSERT_EQ(8, send(x.far.port(), frames(8)));
+        ASSERT_EQ(8, send(y.far.port(), frames(8)));
+        std::size_t got = 0;
+        parked_burst burst(rx_queue_of(lagg.id()).view, where, [&] {
+            rte_mbuf* in[32];
+            got = rte_eth_rx_burst(lagg.id(), 0, in, 32);
+            for (std::size_t i = 0; i < got; ++i) {
+                rte_pktmbuf_free(in[i]);
+            }
+        });
+        update_a_thousand_times(lagg, x.near.port(), y.near.port(), 2);
+        EXPECT_EQ(0u, counters_of(x.near.port()).stops + counters_of(y.near.port()).stops);
+        burst.release();
+        EXPECT_EQ(16u, got);
+        lagg.until([](auto const& s) { return s.nb_members == 0; });
+        EXPECT_EQ(2u, counters_of(x.near.port()).stops + counters_of(y.near.port()).stops);
+        EXPECT_EQ(0u, rte_pmd_wire_in_burst_violation_count(x.near.port()));
+        EXPECT_EQ(0u, rte_pmd_wire_in_burst_violation_count(y.near.port()));
+    }
 }
 
 TEST_F(ParkedBurst, R4BeforeItHasPinnedItRunsOnTheNewestView) {
@@ -186,21 +210,37 @@ TEST_F(ParkedBurst, R5AnyNumberOfUpdatesLeavesNoMemoryBehind) {
     lagg.until([](auto const& s) { return s.live_snapshots == 1; });
 }
 
+/// Switches between two members, each time seen by the next burst of queue 1.  Returns the median
+/// of the times from the request to the end of that burst, in microseconds.
+double switch_a_hundred_times(lagg_port const& lagg, vdev const& a, vdev const& b) {
+    std::vector<double> took;
+    for (int i = 0; i < 100; ++i) {
+        vdev const& now = i % 2 == 0 ? b : a;
+        vdev const& then = i % 2 == 0 ? a : b;
+        auto const to_now = rte_pmd_wire_sent(now.port());
+        auto const to_then = rte_pmd_wire_sent(then.port());
+        auto const begin = std::chrono::steady_clock::now();
+        EXPECT_EQ(0, rte_pmd_lagg_primary_set(lagg.id(), now.name().c_str()));
+        EXPECT_EQ(4, send(lagg.id(), frames(4), 1));
+        auto const end = std::chrono::steady_clock::now();
+        EXPECT_EQ(to_now + 4, rte_pmd_wire_sent(now.port()));
+        EXPECT_EQ(to_then, rte_pmd_wire_sent(then.port()));
+        took.push_back(std::chrono::duration<double, std::micro>(end - begin).count());
+    }
+    std::nth_element(took.begin(), took.begin() + 50, took.end());
+    return took[50];
+}
+
 TEST_F(ParkedBurst, DelaysNoPublicationForOtherQueues) {
     lagg_port lagg("policy=failover,primary=" + a.name() + "," + members());
     ASSERT_TRUE(lagg.ok());
     lagg.start(2);
+    double const without = switch_a_hundred_times(lagg, a, b);
     parked_send burst(lagg.id(), 4, at_pin, 0);
-    for (int i = 0; i < 100; ++i) {
-        vdev const& now = i % 2 == 0 ? b : a;
-        vdev const& then = i % 2 == 0 ? a : b;
-        ASSERT_EQ(0, rte_pmd_lagg_primary_set(lagg.id(), now.name().c_str()));
-        auto const to_now = rte_pmd_wire_sent(now.port());
-        auto const to_then = rte_pmd_wire_sent(then.port());
-        EXPECT_EQ(4, send(lagg.id(), frames(4), 1));
-        EXPECT_EQ(to_now + 4, rte_pmd_wire_sent(now.port()));
-        EXPECT_EQ(to_then, rte_pmd_wire_sent(then.port()));
-    }
+    double const with = switch_a_hundred_times(lagg, a, b);
+    // Shown, not judged: how long a busy machine takes is not the driver's.
+    std::cout << "a change seen by another queue's burst: " << with << " us beside a parked burst, "
+              << without << " us without (medians of 100)\n";
     auto const to_a = rte_pmd_wire_sent(a.port());
     burst.release();
     EXPECT_EQ(4, burst.taken());
@@ -258,7 +298,11 @@ TEST_F(ParkedBurst, MakesASynchronousRemoveComeBackInProgressAndEndWithAnEvent) 
     event_list const told(lagg.id());
     auto const stops = counters_of(a.port()).stops;
     parked_send burst(lagg.id(), 4, at_pin);
-    EXPECT_EQ(-EINPROGRESS, rte_pmd_lagg_member_remove(lagg.id(), a.port(), 20));
+    for (unsigned const wait : {RTE_PMD_LAGG_DEFAULT_WAIT_MS, 20}) {
+        auto const begin = std::chrono::steady_clock::now();
+        EXPECT_EQ(-EINPROGRESS, rte_pmd_lagg_member_remove(lagg.id(), a.port(), wait));
+        EXPECT_GE(std::chrono::steady_clock::now() - begin, std::chrono::milliseconds(wait));
+    }
     EXPECT_STREQ("leaving", lagg.member(a.port()).phase);
     EXPECT_EQ(lagg.name(), owner_of(a.port()));
     EXPECT_EQ(stops, counters_of(a.port()).stops);

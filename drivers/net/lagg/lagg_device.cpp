@@ -12,6 +12,7 @@
 #include <cerrno>
 #include <chrono>
 #include <cstring>
+#include <new>
 
 namespace lagg::pmd {
 
@@ -84,9 +85,9 @@ device* device::find(std::uint16_t port) {
     return static_cast<device*>(rte_eth_devices[port].process_private);
 }
 
-void device::port_appeared(port_id port) {
+void device::port_appeared(port_id port) noexcept {
     // Not attached yet: its name stands in its data, and an owner can be set.
-    std::string const name = rte_eth_devices[port].data->name;
+    char const* const name = rte_eth_devices[port].data->name; // no copy: nothing may throw here
     std::lock_guard const hold(registry_mutex);
     for (device* const d : registry) {
         bool awaited = false;
@@ -131,57 +132,104 @@ int device::own(port_id port) {
     return rc == -EPERM ? -EBUSY : rc;
 }
 
+/// -errno of a device that does not say what it is.
+int device::describe_new(port_id port, event::add_member& e) const {
+    rte_eth_dev_info info{};
+    if (int const rc = rte_eth_dev_info_get(port, &info); rc != 0) {
+        LAGG_LOG(ERR, "%s: member %s: info_get failed: %s", name_.c_str(), describe(port).c_str(),
+                 rte_strerror(-rc));
+        return rc;
+    }
+    e.port = port;
+    e.name = rte_eth_devices[port].data->name;
+    e.hands_on = info.driver_name != nullptr && std::strcmp(info.driver_name, "net_ring") == 0;
+    return 0;
+}
+
 void device::disown(port_id port) {
     if (owned(port)) {
         rte_eth_dev_owner_unset(port, owner_.id);
     }
 }
 
-int device::wait_for(std::future<int>& result, unsigned timeout_ms) {
+namespace {
+
+std::chrono::milliseconds patience(unsigned timeout_ms) {
+    return std::chrono::milliseconds(timeout_ms);
+}
+
+/// -EINPROGRESS when it takes longer.
+int wait_for(std::future<int>& result, unsigned timeout_ms) {
     if (timeout_ms == forever) {
         return result.get();
     }
-    if (result.wait_for(std::chrono::milliseconds(timeout_ms)) != std::future_status::ready) {
+    if (result.wait_for(patience(timeout_ms)) != std::future_status::ready) {
+        return -EINPROGRESS;
+    }
+    return result.get();
+}
+
+} // namespace
+
+/// Runs `step` on control: its error, or what the waiter that it was given comes to hear, or
+/// -EINPROGRESS.  Also where nobody wants to wait, what is refused at once is known, unless control
+/// itself is late.  `step` may run when this has returned.
+int device::ask_control(std::function<int(waiter const&)> step, unsigned timeout_ms) {
+    if (!may_wait()) {
+        return -EDEADLK;
+    }
+    auto const done = std::make_shared<std::promise<int>>();
+    auto const begun = std::make_shared<std::promise<void>>();
+    auto result = done->get_future();
+    auto const seen = begun->get_future();
+    auto const start = std::chrono::steady_clock::now();
+    post_to_control([done, begun, step = std::move(step)] {
+        int rc = -ENOMEM;
+        try {
+            rc = step(done);
+        } catch (std::bad_alloc const&) {
+            rc = -ENOMEM;
+        }
+        if (rc != 0) {
+            done->set_value(rc);
+        }
+        begun->set_value();
+    });
+    if (timeout_ms == forever) {
+        return result.get();
+    }
+    unsigned const at_least = std::max<unsigned>(timeout_ms, RTE_PMD_LAGG_DEFAULT_WAIT_MS);
+    seen.wait_until(start + patience(at_least));
+    if (result.wait_until(start + patience(timeout_ms)) != std::future_status::ready) {
         return -EINPROGRESS;
     }
     return result.get();
 }
 
 /// `make` builds the event on control, from what is in force there.
-int device::request(event_maker const& make, unsigned timeout_ms) {
-    if (!may_wait()) {
-        return -EDEADLK;
-    }
-    auto done = std::make_shared<std::promise<int>>();
-    auto result = done->get_future();
-    int const rc = call_control([&] {
-        handle(make(expect(done)));
-        flush(now()); // what is refused at once is known when this returns
-        return 0;
-    });
-    return rc != 0 ? rc : wait_for(result, timeout_ms);
+int device::request(event_maker make, unsigned timeout_ms) {
+    return ask_control(
+        [this, make = std::move(make)](waiter const& done) {
+            ask(done, make);
+            flush(now()); // what is refused at once is known when this returns
+            return 0;
+        },
+        timeout_ms);
 }
 
 int device::open() {
     if (!may_wait()) {
         return -EDEADLK;
     }
-    std::vector<std::pair<std::string, port_id>> present;
-    {
-        std::lock_guard const hold(awaited_mutex_);
-        std::erase_if(awaited_, [&](std::string const& name) {
-            std::uint16_t port = 0;
-            if (rte_eth_dev_get_port_by_name(name.c_str(), &port) != 0) {
-                return false; // picked up when it is probed
-            }
-            present.emplace_back(name, port);
-            return true;
+    // Before control looks for them: those that are missing it picks up when they are probed.
+    auto const present = take_present();
+    if (int const rc = call_control([this] {
+            serve(*this);
+            return 0;
         });
+        rc != 0) {
+        return rc;
     }
-    call_control([this] {
-        serve(*this);
-        return 0;
-    });
     for (auto const& [name, port] : present) {
         if (int const rc = add_member(port, forever); rc != 0) {
             LAGG_LOG(ERR, "%s: member=%s: %s", name_.c_str(), name.c_str(), rte_strerror(-rc));
@@ -189,6 +237,21 @@ int device::open() {
         }
     }
     return 0;
+}
+
+/// The awaited members that exist are awaited no more.
+std::vector<std::pair<std::string, port_id>> device::take_present() {
+    std::vector<std::pair<std::string, port_id>> present;
+    std::lock_guard const hold(awaited_mutex_);
+    std::erase_if(awaited_, [&](std::string const& name) {
+        std::uint16_t port = 0;
+        if (rte_eth_dev_get_port_by_name(name.c_str(), &port) != 0) {
+            return false;
+        }
+        present.emplace_back(name, port);
+        return true;
+    });
+    return present;
 }
 
 int device::change_config(std::function<void(lagg::config&)> const& edit) {
@@ -211,24 +274,33 @@ int device::add_member(port_id port, unsigned timeout_ms) {
     if (rte_eth_devices[port].dev_ops == &lagg_ops) {
         return -ELOOP;
     }
-    rte_eth_dev_info info{};
-    event::add_member e{0, port, rte_eth_devices[port].data->name, false};
-    if (rte_eth_dev_info_get(port, &info) == 0 && info.driver_name != nullptr) {
-        e.hands_on = std::strcmp(info.driver_name, "net_ring") == 0;
+    event::add_member e;
+    if (int const rc = describe_new(port, e); rc != 0) {
+        return rc;
     }
-    auto done = std::make_shared<std::promise<int>>();
-    auto result = done->get_future();
-    // Owned on control, where members are given back too: so it never disagrees with membership.
-    int const rc = call_control([&] {
-        if (int const refused = own(port); refused != 0) {
-            return refused;
-        }
-        e.request = expect(done);
-        take_in(e);
-        flush(now());
-        return 0;
-    });
-    return rc != 0 ? rc : wait_for(result, timeout_ms);
+    return ask_control([this, e](waiter const& done) { return take_in(done, e); }, timeout_ms);
+}
+
+/// Owned on control, where members are given back too: so it never disagrees with membership.
+int device::take_in(waiter const& done, event::add_member e) {
+    bool const same = rte_eth_dev_is_valid_port(e.port) != 0 &&
+                      e.name == static_cast<char const*>(rte_eth_devices[e.port].data->name);
+    int const refused = same ? own(e.port) : -ENODEV;
+    if (refused != 0) {
+        return refused;
+    }
+    try {
+        ask(done, [&e](request_id id) {
+            e.request = id;
+            return e;
+        });
+    } catch (std::bad_alloc const&) {
+        disown_stranger(e.port);
+        throw;
+    }
+    disown_stranger(e.port);
+    flush(now());
+    return 0;
 }
 
 int device::remove_member(port_id port, unsigned timeout_ms, bool drain) {
@@ -240,19 +312,14 @@ int device::remove_member(port_id port, unsigned timeout_ms, bool drain) {
 }
 
 int device::barrier(unsigned timeout_ms) {
-    if (!may_wait()) {
-        return -EDEADLK;
-    }
-    auto done = std::make_shared<std::promise<int>>();
-    auto result = done->get_future();
-    call_control([this, &done] {
-        collect_stirred(); // what was raised before the call is part of what it waits for
-        flush(now());
-        barriers_.push_back({aggregator_.version(), done});
-        check_barriers();
-        return 0;
-    });
-    int const rc = wait_for(result, timeout_ms);
+    int const rc = ask_control(
+        [this](waiter const& done) {
+            collect_stirred(); // what was raised before the call is part of what it waits for
+            flush_or_throw(now());
+            barriers_.push_back({aggregator_.version(), done});
+            return 0;
+        },
+        timeout_ms);
     return rc == -EINPROGRESS ? -ETIMEDOUT : rc;
 }
 
@@ -275,14 +342,14 @@ int device::adopt_now() {
     if (!may_wait()) {
         return -EDEADLK;
     }
-    call_control([this] {
+    int rc = call_control([this] {
         adopt_awaited();
-        flush(now());
+        flush_or_throw(now());
         return 0;
     });
-    call_worker([] { return 0; }); // behind the members' preparation
-    return call_control([this] {   // behind its report
-        flush(now());
+    rc = rc != 0 ? rc : call_worker([] { return 0; }); // behind the members' preparation
+    return rc != 0 ? rc : call_control([this] {        // behind its report
+        flush_or_throw(now());
         return 0;
     });
 }
@@ -296,9 +363,10 @@ int device::start() {
     auto result = done->get_future();
     rc = call_worker([&] {
         std::vector<member_id> started;
+        started.reserve(max_members); // what throws, throws before anybody is started
         int const failed = start_members(started);
         if (failed == 0) {
-            report(done, std::move(started));
+            report(done, started);
         }
         return failed;
     });
@@ -311,9 +379,9 @@ int device::start() {
 
 int device::quiesce() {
     int rc = request([](request_id id) { return event::run_changed{id, false, true}; }, forever);
-    rc = rc != 0 ? rc : barrier(RTE_PMD_LAGG_DEFAULT_WAIT_MS);
-    if (rc != 0) {
-        change_settings([](port_settings&) {}, {}); // and with it the run state that is in force
+    rc = rc != 0 ? rc : insist([this] { return barrier(RTE_PMD_LAGG_DEFAULT_WAIT_MS); });
+    if (rc != 0) { // reports the port, and with it the run state that is in force
+        insist([this] { return change_settings([](port_settings&) {}, {}); });
     }
     return rc == -ETIMEDOUT ? -EBUSY : rc;
 }
@@ -323,28 +391,37 @@ int device::stop() {
         return -EDEADLK;
     }
     // First: so that no other change that ends meanwhile reports a port that runs.
-    call_worker([this] {
-        settings_.started = false;
-        return 0;
+    insist([this] {
+        return call_worker([this] {
+            settings_.started = false;
+            return 0;
+        });
     });
-    int rc = request([](request_id id) { return event::run_changed{id, false, true}; }, forever);
-    rc = rc != 0 ? rc : barrier(RTE_PMD_LAGG_DEFAULT_WAIT_MS);
+    // From here on there is no way back.
+    int rc = insist([this] {
+        return request([](request_id id) { return event::run_changed{id, false, true}; }, forever);
+    });
+    rc = rc != 0 ? rc : insist([this] { return barrier(RTE_PMD_LAGG_DEFAULT_WAIT_MS); });
     if (rc != 0) {
         LAGG_LOG(ERR, "%s: stop: a burst is still running; its members run on until it ends",
                  name_.c_str());
         return rc == -ETIMEDOUT ? -EBUSY : rc;
     }
-    call_control([this] {
-        for (slot& s : slots_) {
-            s.follow_link = false;
-            frames_.forget(static_cast<member_id>(&s - slots_.data()));
-        }
-        return 0;
+    insist([this] {
+        return call_control([this] {
+            for (slot& s : slots_) {
+                s.follow_link = false;
+                frames_.forget(static_cast<member_id>(&s - slots_.data()));
+            }
+            return 0;
+        });
     });
     set_queue_states(*eth_->data, RTE_ETH_QUEUE_STATE_STOPPED);
-    return call_worker([this] {
-        stop_members();
-        return 0;
+    return insist([this] {
+        return call_worker([this] {
+            stop_members();
+            return 0;
+        });
     });
 }
 
@@ -358,31 +435,17 @@ int device::close() {
     for (std::uint16_t q = 0; q < eth_->data->nb_tx_queues; ++q) {
         retire(static_cast<tx_queue*>(std::exchange(eth_->data->tx_queues[q], nullptr)));
     }
-    auto done = std::make_shared<std::promise<int>>();
-    auto result = done->get_future();
-    std::string const name = name_; // the object may be gone when this returns
-    call_control([this, &done] {
-        closing_ = done;
-        eth_gone_ = true;
-        callback_ = nullptr;
-        std::vector<std::string> awaited;
-        {
-            std::lock_guard const hold(awaited_mutex_);
-            awaited.swap(awaited_);
-        }
-        for (auto const& wanted : awaited) { // owned when it appeared, not taken in yet
-            std::uint16_t port = 0;
-            if (rte_eth_dev_get_port_by_name(wanted.c_str(), &port) == 0) {
-                disown(port);
-            }
-        }
-        for (auto const& m : std::vector<member>(aggregator_.members())) {
-            handle(event::remove_member{0, m.port, false});
-        }
-        flush(now());
-        wake_control();
-        return 0;
+    waiter done;
+    std::string name; // the object may be gone when this returns
+    insist([&] {
+        done = std::make_shared<std::promise<int>>();
+        name = name_;
+        return call_control([&] {
+            begin_close(done);
+            return 0;
+        });
     });
+    auto result = done->get_future();
     if (wait_for(result, RTE_PMD_LAGG_DEFAULT_WAIT_MS * 100) == -EINPROGRESS) {
         // Control goes on until it ends, so our threads outlive the last port.
         LAGG_LOG(WARNING, "%s: closed inside a burst; members are given back when it ends",
@@ -391,6 +454,26 @@ int device::close() {
     }
     threads::release();
     return 0;
+}
+
+/// Control thread; settle() goes on with it.
+void device::begin_close(waiter const& done) {
+    serve(*this); // it may never have been opened
+    std::vector<std::string> awaited;
+    {
+        std::lock_guard const hold(awaited_mutex_);
+        awaited.swap(awaited_);
+    }
+    for (auto const& wanted : awaited) { // owned when it appeared, not taken in yet
+        std::uint16_t port = 0;
+        if (rte_eth_dev_get_port_by_name(wanted.c_str(), &port) == 0) {
+            disown(port);
+        }
+    }
+    eth_gone_ = true;
+    callback_ = nullptr;
+    closing_ = done;
+    wake_control();
 }
 
 int device::change_settings(std::function<void(port_settings&)> const& edit,
@@ -442,12 +525,18 @@ int device::attach_queue(Queue* q) {
         return -EDEADLK;
     }
     return call_control([this, q] {
-        auto const ok = publisher_.attach(q->view);
-        if (!ok) {
-            return to_errno(ok.error());
+        int rc = -ENOMEM;
+        try {
+            frames_.attach(*q);
+            auto const ok = publisher_.attach(q->view);
+            rc = ok ? 0 : to_errno(ok.error());
+        } catch (std::bad_alloc const&) {
+            rc = -ENOMEM;
         }
-        frames_.attach(*q);
-        return 0;
+        if (rc != 0) {
+            frames_.retire(*q);
+        }
+        return rc;
     });
 }
 
@@ -477,13 +566,18 @@ void empty(tx_queue& q) {
 
 } // namespace
 
+/// False: it is in a burst, or there is no memory for what it counted.
 template<class Queue>
-bool device::free_queue(Queue* q) {
+bool device::free_queue(Queue* q) noexcept {
     auto const detached = publisher_.detach(q->view);
     if (!detached && detached.error() == errc::busy) {
         return false;
     }
-    statistics_.retire(q->stats);
+    try {
+        statistics_.retire(q->stats);
+    } catch (std::bad_alloc const&) {
+        return false;
+    }
     empty(*q);
     q->~Queue();
     rte_free(q);
@@ -498,6 +592,7 @@ void device::retire_queue(Queue* q) {
     // Not while a burst is in it: then control tries again.  On control itself (its own teardown)
     // directly.
     auto const job = [this, q] {
+        retired_queues_.reserve(retired_queues_.size() + 1); // throws before it is out of service
         frames_.retire(*q);
         if (!free_queue(q)) {
             retired_queues_.push_back([this, q] { return free_queue(q); });
@@ -507,7 +602,7 @@ void device::retire_queue(Queue* q) {
     if (on_control()) {
         job();
     } else if (may_wait()) {
-        call_control(job);
+        insist([&job] { return call_control(job); });
     } else {
         post_to_control([job] { job(); });
     }

@@ -3,6 +3,10 @@
 //   control thread  aggregator, publisher, requests: decides and publishes
 //   worker thread   member_port objects and port_settings: the slow calls
 // A value crosses between them only as an argument of a posted job, or under a mutex named here.
+//
+// When memory runs out: what the application asked for is refused with -ENOMEM before anything has
+// changed, or is done.  What was decided is done: the worker waits for memory (insist()), control,
+// which never waits, keeps what it has not carried out and goes on with it at its next turn.
 #pragma once
 
 #include "epoch/publisher.h"
@@ -25,6 +29,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace lagg::pmd {
@@ -52,7 +57,7 @@ public:
     static device* find(std::uint16_t port);
     /// A port was probed: owned at once by the lagg that awaits one of its name.  Inside ethdev's
     /// NEW event.
-    static void port_appeared(port_id port);
+    static void port_appeared(port_id port) noexcept;
 
     // -- any thread, never waits for control or worker -------------------------------------------
     std::string const& name() const noexcept { return name_; }
@@ -67,7 +72,8 @@ public:
     lagg::pmd::statistics& statistics() noexcept { return statistics_; }
     device_infos& infos() noexcept { return infos_; }
 
-    // -- app thread; each returns -EDEADLK where may_wait() is false ------------------------------
+    // -- app thread; each returns -EDEADLK where may_wait() is false, and -ENOMEM when it has
+    // changed nothing for want of memory ----------------------------------------------------------
     /// Takes in the members named in devargs whose ports exist; the first that is refused is the
     /// answer.
     int open();
@@ -132,11 +138,27 @@ private:
     /// Who waits for a request: its result is 0 or -errno.
     using waiter = std::shared_ptr<std::promise<int>>;
 
+    struct refusal {
+        port_id port;
+        int error;
+    };
+    /// What control needs to follow a member that runs: its queues that are control's, and its
+    /// interface; see member_port.
+    struct reach {
+        std::uint16_t tx = no_queue;
+        std::uint16_t rx = no_queue;
+        std::uint32_t if_index = 0;
+    };
+
     // lagg_device.cpp: app thread
     using event_maker = std::function<any_event(request_id)>;
-    int request(event_maker const& make, unsigned timeout_ms);
-    int wait_for(std::future<int>& result, unsigned timeout_ms);
+    std::vector<std::pair<std::string, port_id>> take_present();
+    void begin_close(waiter const& done);
+    int ask_control(std::function<int(waiter const&)> step, unsigned timeout_ms);
+    int request(event_maker make, unsigned timeout_ms);
+    int take_in(waiter const& done, event::add_member e);
     int own(port_id port);
+    int describe_new(port_id port, event::add_member& e) const;
     void disown(port_id port);
     bool owned(port_id port) const;
     template<class Queue>
@@ -144,14 +166,21 @@ private:
     template<class Queue>
     void retire_queue(Queue* q);
     template<class Queue>
-    bool free_queue(Queue* q);
+    bool free_queue(Queue* q) noexcept;
 
     // lagg_device_control.cpp: control thread
     void handle(any_event const& e);
-    void take_in(event::add_member const& e);
+    void ask(waiter const& w, event_maker const& make);
+    void disown_stranger(port_id port);
+    void prepared(event::member_prepared done, port_id port, bool running, reach by);
     void member_gone(member_id id, port_id port, bool vanished);
-    request_id expect(waiter w);
-    void flush(time_point at);
+    void refuse(any_event const& e, refusal const& told);
+    void members_reported(std::vector<member_id> const& started,
+                          std::vector<event::filter_changed> const& filters,
+                          std::array<reach, max_members> const& by);
+    bool flush(time_point at) noexcept;
+    void flush_or_throw(time_point at);
+    void carry_out_rest();
     void carry_out(effect::publish& e);
     void carry_out(effect::prepare_member const& e);
     void carry_out(effect::await_quiescence const& e);
@@ -163,15 +192,14 @@ private:
     void carry_out(effect::notify_member const& e);
     void tell(rte_pmd_lagg_event_type type, port_id port, int error);
     void adopt_awaited();
+    void adopt(std::string const& name, port_id port);
+    void leave_all();
+    void free_retired_queues() noexcept;
     /// Whether a member vanished.
     bool collect_stirred();
+    void act_on(any_event const& e, port_id port, std::uint32_t what);
     void poll_links(time_point now);
-    /// Queues of a member that are control's; see member_port.
-    struct own_queues {
-        std::uint16_t tx = no_queue;
-        std::uint16_t rx = no_queue;
-    };
-    void follow(member_id id, own_queues queues);
+    void follow(member_id id, reach by);
     control_frames::receiver to_aggregator();
     /// Its port has not been handed to the worker to be given back.
     bool is_ours(member_id id) const;
@@ -190,6 +218,7 @@ private:
 
     // lagg_device_worker.cpp: worker thread
     void prepare(member_id id, port_id port);
+    int prepare(member_port& m);
     void release(member_id id, port_id port, bool vanished, bool collecting);
     int start_member(member_port& m);
     void stop_member(member_port& m);
@@ -199,7 +228,8 @@ private:
     event::port_changed port_view() const;
     void hear_slow_frames(bool wanted);
     int edit_settings(std::function<void(port_settings&)> const& edit, follow_fn const& follow);
-    void report(waiter done, std::vector<member_id> started);
+    int follow_on_all(follow_fn const& follow, port_settings const& old);
+    void report(waiter const& done, std::vector<member_id> const& started);
     void hand_in(member_id id, std::vector<drained_frames> frames);
 
     rte_eth_dev* const eth_;
@@ -213,6 +243,10 @@ private:
     aggregator aggregator_;
     epoch::publisher<snapshot> publisher_;
     std::array<slot, max_members> slots_{};
+    effect_list effects_;           // decided
+    std::size_t carried_out_ = 0;   // so many of them
+    bool behind_ = false;           // the last flush() ran out of memory
+    std::vector<refusal> refusals_; // to be told when all effects are carried out
     std::map<request_id, waiter> waiters_;
     request_id last_request_ = 0;
     std::vector<barrier_wait> barriers_;

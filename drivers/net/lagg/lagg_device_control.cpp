@@ -6,6 +6,8 @@
 #include "lagg_log.h"
 #include "lagg_netlink.h"
 
+#include <rte_errno.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
@@ -43,40 +45,57 @@ rte_pmd_lagg_event_type event_type(effect::member_change change) {
 
 } // namespace
 
+/// Throws std::bad_alloc, and nothing happened.  No event overtakes effects of earlier ones, so
+/// that what is shown with them is of one moment.
 void device::handle(any_event const& e) {
+    if (behind_) {
+        flush_or_throw(now());
+    }
     status_stale_ = true;
     aggregator_.handle(e, now());
 }
 
-/// A port that is ours already, or is about to be refused.
-void device::take_in(event::add_member const& e) {
-    handle(e);
-    auto const& all = aggregator_.members();
-    if (std::none_of(all.begin(), all.end(), [&](member const& m) { return m.port == e.port; })) {
-        disown(e.port);
+/// Handles what `make` makes of `w`'s request.  Throws std::bad_alloc, and nobody asked.
+void device::ask(waiter const& w, event_maker const& make) {
+    request_id const id = ++last_request_;
+    auto const at = waiters_.emplace(id, w).first;
+    try {
+        handle(make(id));
+    } catch (std::bad_alloc const&) {
+        waiters_.erase(at);
+        throw;
     }
 }
 
-request_id device::expect(waiter w) {
-    waiters_.emplace(++last_request_, std::move(w));
-    return last_request_;
+/// A port that was owned for a member that did not become one.
+void device::disown_stranger(port_id port) {
+    auto const& all = aggregator_.members();
+    if (std::none_of(all.begin(), all.end(), [&](member const& m) { return m.port == port; })) {
+        disown(port);
+    }
 }
 
+/// Where memory runs out the rest is for the next time, soon: each step either is made or leaves
+/// what it looks at as it was.
 time_point device::settle(time_point at) {
     adopt_awaited();
     bool const somebody_vanished = collect_stirred();
     if (at >= next_poll_ || kernel_changes_ != links().changes()) {
-        kernel_changes_ = links().changes();
         poll_links(at);
+        kernel_changes_ = links().changes();
         next_poll_ = at + args_.poll_period;
     }
     if (at >= aggregator_.next_deadline()) {
         handle(event::tick{});
     }
+    if (closing_ != nullptr) {
+        leave_all();
+    }
     // LACPDUs before the timers that they hold up: control may have been without a CPU for long.
     // But a member that vanished must not be polled any more.
-    if (somebody_vanished) {
-        flush(now());
+    if (somebody_vanished || behind_) {
+        frames_.hear(at, to_aggregator());
+        flush_or_throw(now());
     }
     frames_.set_impatient(aggregator_.impatient());
     time_point const next_visit = frames_.visit(at, to_aggregator());
@@ -93,8 +112,8 @@ time_point device::settle(time_point at) {
     auto const& shown = published_->status; // control alone replaces it
     status_stale_ = status_stale_ || shown.live_snapshots != publisher_.live() ||
                     shown.pins != publisher_.holders();
-    std::erase_if(retired_queues_, [](auto const& free_it) { return free_it(); });
-    flush(now()); // later than what was just handled: nothing may seem to lie ahead
+    free_retired_queues();
+    flush_or_throw(now()); // later than what was just handled: nothing may seem to lie ahead
 
     bool const waiting = publisher_.retired() > 0 || !retired_queues_.empty();
     rescan_after_ =
@@ -109,28 +128,57 @@ time_point device::settle(time_point at) {
     return next;
 }
 
-void device::flush(time_point at) {
-    effect_list effects;
-    if (aggregator_.flush(at, effects) != errc::ok) {
-        LAGG_LOG(ERR, "%s: out of memory for a snapshot; the change waits", name_.c_str());
+/// Carries out what was decided, as far as there is memory; false: settle() goes on with it.
+bool device::flush(time_point at) noexcept {
+    try {
+        flush_or_throw(at);
+        return true;
+    } catch (std::bad_alloc const&) {
+        LAGG_LOG(ERR, "%s: out of memory; what was decided waits", name_.c_str());
+        return false;
     }
+}
+
+void device::flush_or_throw(time_point at) {
+    behind_ = true;
+    if (carried_out_ < effects_.size()) {
+        carry_out_rest(); // of the last time
+    }
+    if (aggregator_.flush(at, effects_) != errc::ok) {
+        throw std::bad_alloc();
+    }
+    carry_out_rest();
+    frames_.send_all();
+    for (refusal const& r : refusals_) {
+        tell(RTE_PMD_LAGG_EVENT_MEMBER_REFUSED, r.port, r.error);
+    }
+    refusals_.clear();
+    behind_ = false;
+}
+
+/// An effect for which there is no memory has not happened: it is the first one of the next time.
+void device::carry_out_rest() {
     // The publication, if any, comes first: what is shown next is what is in force.
-    auto e = effects.begin();
-    if (e != effects.end() && std::holds_alternative<effect::publish>(*e)) {
-        carry_out(std::get<effect::publish>(*e));
-        ++e;
+    if (carried_out_ < effects_.size() &&
+        std::holds_alternative<effect::publish>(effects_[carried_out_])) {
+        carry_out(std::get<effect::publish>(effects_[carried_out_]));
+        ++carried_out_;
     }
     if (status_stale_) {
         renew_published();
     }
-    for (; e != effects.end(); ++e) {
-        std::visit([this](auto& one) { carry_out(one); }, *e);
+    for (; carried_out_ < effects_.size(); ++carried_out_) {
+        std::visit([this](auto& one) { carry_out(one); }, effects_[carried_out_]);
     }
-    frames_.send_all();
+    effects_.clear();
+    carried_out_ = 0;
 }
 
 control_frames::receiver device::to_aggregator() {
-    return [this](event::slow_frame const& e) { handle(e); };
+    return [this](event::slow_frame const& e) {
+        status_stale_ = true;
+        aggregator_.handle(e, now()); // never throws
+    };
 }
 
 void device::carry_out(effect::publish& e) {
@@ -138,11 +186,12 @@ void device::carry_out(effect::publish& e) {
         slots_[p.id].collecting = p.collecting;
     }
     if (hears_slow_frames_ != e.next->take_slow) {
-        hears_slow_frames_ = e.next->take_slow;
-        post_to_worker([this, wanted = hears_slow_frames_] { hear_slow_frames(wanted); });
+        bool const wanted = e.next->take_slow;
+        post_to_worker([this, wanted] { hear_slow_frames(wanted); });
+        hears_slow_frames_ = wanted;
     }
-    if (auto const rc = publisher_.publish(std::move(e.next)); !rc) {
-        LAGG_LOG(ERR, "%s: out of memory, a snapshot was not published", name_.c_str());
+    if (!publisher_.publish(std::move(e.next))) {
+        throw std::bad_alloc(); // it is still ours
     }
     status_stale_ = true;
 }
@@ -220,17 +269,74 @@ void device::carry_out(effect::notify_member const& e) {
     tell(event_type(e.change), e.port, 0);
 }
 
+/// The worker is done with preparing a member.
+void device::prepared(event::member_prepared done, port_id port, bool running, reach by) {
+    if (done.error != errc::ok) {
+        refuse(done, {port, done.device_error});
+        return;
+    }
+    if (running) {
+        follow(done.id, by);
+        done.link = link_of(done.id);
+    }
+    handle(done);
+}
+
 /// The worker is done with a member that left.
 void device::member_gone(member_id id, port_id port, bool vanished) {
     bool joined = false;
     for (member const& m : aggregator_.members()) {
         joined = joined || (m.id == id && m.announced);
     }
-    disown(port);
-    handle(event::member_released{id});
-    if (!joined) {
-        flush(now()); // who is told, and asks, finds it gone
-        tell(RTE_PMD_LAGG_EVENT_MEMBER_REFUSED, port, vanished ? -EIO : -EBUSY);
+    if (joined) {
+        handle(event::member_released{id});
+        disown(port);
+    } else {
+        refuse(event::member_released{id}, {port, vanished ? -EIO : -EBUSY});
+    }
+}
+
+/// The port is given up, here, where an add meanwhile would be owned anew.  Who is told, and asks,
+/// finds it gone.
+void device::refuse(any_event const& e, refusal const& told) {
+    refusals_.reserve(refusals_.size() + 1); // what throws, throws before anything happened
+    handle(e);
+    disown(told.port);
+    refusals_.push_back(told);
+    flush(now());
+}
+
+/// The worker changed the port.
+void device::members_reported(std::vector<member_id> const& started,
+                              std::vector<event::filter_changed> const& filters,
+                              std::array<reach, max_members> const& by) {
+    for (member_id const id : started) {
+        if (is_ours(id)) { // else released meanwhile: its port may be another's by now
+            follow(id, by[id]);
+            handle(event::link_changed{id, link_of(id)});
+        }
+    }
+    for (auto const& f : filters) {
+        handle(f);
+    }
+}
+
+/// Everything is given back: the port closes.
+void device::leave_all() {
+    for (member const& m : std::vector<member>(aggregator_.members())) {
+        bool const stays =
+            m.phase == member_phase::present || (m.phase == member_phase::joining && !m.to_leave);
+        if (stays) {
+            handle(event::remove_member{0, m.port, false});
+        }
+    }
+}
+
+void device::free_retired_queues() noexcept {
+    for (std::size_t i = retired_queues_.size(); i-- > 0;) {
+        if (retired_queues_[i]()) {
+            retired_queues_.erase(retired_queues_.begin() + static_cast<std::ptrdiff_t>(i));
+        }
     }
 }
 
@@ -252,21 +358,25 @@ void device::adopt_awaited() {
         if (rte_eth_dev_get_port_by_name(name.c_str(), &port) != 0) {
             continue;
         }
-        {
-            std::lock_guard const hold(awaited_mutex_);
-            std::erase(awaited_, name);
-        }
-        if (int const rc = own(port); rc != 0) {
-            LAGG_LOG(ERR, "%s: member=%s: owned by someone else", name_.c_str(), name.c_str());
-            status_stale_ = true;
-            tell(RTE_PMD_LAGG_EVENT_MEMBER_REFUSED, port, rc);
-            continue;
-        }
-        rte_eth_dev_info info{};
-        bool const ring = rte_eth_dev_info_get(port, &info) == 0 && info.driver_name != nullptr &&
-                          std::strcmp(info.driver_name, "net_ring") == 0;
-        take_in({0, port, name, ring});
+        adopt(name, port);
+        std::lock_guard const hold(awaited_mutex_);
+        std::erase(awaited_, name);
     }
+}
+
+void device::adopt(std::string const& name, port_id port) {
+    event::add_member e;
+    int rc = own(port);
+    rc = rc != 0 ? rc : describe_new(port, e);
+    if (rc != 0) {
+        LAGG_LOG(ERR, "%s: member=%s: %s", name_.c_str(), name.c_str(), rte_strerror(-rc));
+        disown_stranger(port);
+        status_stale_ = true;
+        tell(RTE_PMD_LAGG_EVENT_MEMBER_REFUSED, port, rc);
+        return;
+    }
+    handle(e);
+    disown_stranger(port);
 }
 
 bool device::collect_stirred() {
@@ -277,13 +387,24 @@ bool device::collect_stirred() {
             slots_[m.id].follow_link = false;
             statistics_.vanish(m.id);
             frames_.forget(m.id);
-            handle(event::member_vanished{m.port});
+            act_on(event::member_vanished{m.port}, m.port, what);
             vanished = true;
         } else if ((what & stirred_link) != 0 && slots_[m.id].follow_link) {
-            handle(event::link_changed{m.id, with_kernels_word(m.id, told_link(m.port))});
+            act_on(event::link_changed{m.id, with_kernels_word(m.id, told_link(m.port))}, m.port,
+                   what);
         }
     }
     return vanished;
+}
+
+/// Throws std::bad_alloc: then the port is stirred still.
+void device::act_on(any_event const& e, port_id port, std::uint32_t what) {
+    try {
+        handle(e);
+    } catch (std::bad_alloc const&) {
+        put_back_stirred(port, what);
+        throw;
+    }
 }
 
 void device::poll_links(time_point) {
@@ -305,14 +426,14 @@ bool device::is_ours(member_id id) const {
     });
 }
 
-void device::follow(member_id id, own_queues queues) {
+void device::follow(member_id id, reach by) {
     slots_[id].follow_link = true;
-    slots_[id].control_queue = queues.tx;
+    slots_[id].control_queue = by.tx;
     frames_.expect(slots_[id].port);
-    if (queues.rx != no_queue) {
-        frames_.listen(id, slots_[id].port, queues.rx);
+    if (by.rx != no_queue) {
+        frames_.listen(id, slots_[id].port, by.rx);
     }
-    slots_[id].if_index = if_index_of(slots_[id].port);
+    slots_[id].if_index = by.if_index;
     slots_[id].kernel_known = false;
 }
 
@@ -349,8 +470,8 @@ void device::check_quiescence() {
     for (std::size_t i = 0; i < slots_.size(); ++i) {
         slot& s = slots_[i];
         if (s.awaiting_quiescence && !live_contains(s.port)) {
-            s.awaiting_quiescence = false;
             handle(event::member_quiescent{static_cast<member_id>(i)});
+            s.awaiting_quiescence = false;
         }
     }
 }
@@ -367,7 +488,8 @@ void device::check_barriers() {
     }
     std::uint64_t const oldest = oldest_live_version();
     if (awaited_version_ != 0 && oldest >= awaited_version_) {
-        handle(event::bursts_ended{std::exchange(awaited_version_, 0)});
+        handle(event::bursts_ended{awaited_version_});
+        awaited_version_ = 0;
     }
     std::erase_if(barriers_, [&](barrier_wait const& b) {
         if (oldest < b.version) {
@@ -480,7 +602,7 @@ void device::fill_awaited(rte_pmd_lagg_status& s) {
 
 void device::finish_close() {
     if (!aggregator_.members().empty() || !retired_queues_.empty() || publisher_.retired() > 0) {
-        return;
+        return; // a settle() that left something undone does not come here
     }
     auto const done = closing_;
     stop_serving(*this);

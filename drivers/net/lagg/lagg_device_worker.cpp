@@ -8,40 +8,38 @@
 #include <rte_errno.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <new>
 
 namespace lagg::pmd {
 
 void device::prepare(member_id id, port_id port) {
     auto m = std::make_unique<member_port>(port, id);
-    int rc = m->adopt(settings_);
-    if (rc == 0 && settings_.started) {
-        rc = start_member(*m);
-        if (rc != 0) {
-            m->give_back();
-        }
-    }
-    event::member_prepared done{
+    int const rc = prepare(*m);
+    event::member_prepared const done{
         id, rc == 0 ? errc::ok : errc::device, {}, m->filter(), m->own_address(), rc};
     bool const running = m->running();
-    own_queues const queues{m->control_queue(), m->slow_queue()};
+    reach const by{m->control_queue(), m->slow_queue(), m->if_index()};
     if (rc == 0) {
         members_[id] = std::move(m);
         members_changed();
     }
-    post_to_control([this, done, running, queues, port]() mutable {
-        if (done.error != errc::ok) {
-            disown(port); // here, where an add meanwhile would be owned anew
-            handle(done);
-            flush(now()); // who is told, and asks, finds it gone
-            tell(RTE_PMD_LAGG_EVENT_MEMBER_REFUSED, port, done.device_error);
-            return;
-        }
-        if (running) {
-            follow(done.id, queues);
-            done.link = link_of(done.id);
-        }
-        handle(done);
+    insist([&] {
+        post_to_control([this, done, running, by, port] { prepared(done, port, running, by); });
+        return 0;
     });
+}
+
+/// On error it is as it was found.
+int device::prepare(member_port& m) {
+    int rc = m.adopt(settings_);
+    if (rc == 0 && settings_.started) {
+        rc = start_member(m);
+        if (rc != 0) {
+            m.give_back();
+        }
+    }
+    return rc;
 }
 
 void device::release(member_id id, port_id port, bool vanished, bool collecting) {
@@ -64,7 +62,10 @@ void device::release(member_id id, port_id port, bool vanished, bool collecting)
         members_changed();
     }
     auto const given_back = [this, id, port, vanished] {
-        post_to_control([this, id, port, vanished] { member_gone(id, port, vanished); });
+        insist([=, this] {
+            post_to_control([=, this] { member_gone(id, port, vanished); });
+            return 0;
+        });
     };
     // Unless somebody else closed the port and another device has its id by now.
     if (vanished && owned(port)) {
@@ -76,18 +77,31 @@ void device::release(member_id id, port_id port, bool vanished, bool collecting)
 
 /// Before the member is reported as gone: jobs arrive in order.
 void device::hand_in(member_id id, std::vector<drained_frames> frames) {
-    auto const shared = std::make_shared<std::vector<drained_frames>>(std::move(frames));
-    post_to_control([this, id, shared] {
-        for (drained_frames& of_queue : *shared) {
-            frames_.take_in(id, of_queue, to_aggregator());
+    std::shared_ptr<std::vector<drained_frames>> shared;
+    insist([&] {
+        if (shared == nullptr) {
+            shared = std::make_shared<std::vector<drained_frames>>(std::move(frames));
         }
+        post_to_control([this, id, shared] {
+            for (drained_frames& of_queue : *shared) {
+                frames_.take_in(id, of_queue, to_aggregator());
+            }
+        });
+        return 0;
     });
 }
 
+/// On error it does not run.
 int device::start_member(member_port& m) {
-    int const rc = m.start(settings_);
-    if (rc == 0) {
-        statistics_.join(m.id(), m.port());
+    int rc = -ENOMEM;
+    try {
+        rc = m.start(settings_);
+        if (rc == 0) {
+            statistics_.join(m.id(), m.port());
+        }
+    } catch (std::bad_alloc const&) {
+        stop_member(m);
+        rc = -ENOMEM;
     }
     return rc;
 }
@@ -127,13 +141,16 @@ void device::stop_members() {
 }
 
 void device::members_changed() {
-    std::vector<port_id> ports;
-    for (auto const& m : members_) {
-        if (m != nullptr) {
-            ports.push_back(m->port());
+    insist([this] {
+        std::vector<port_id> ports;
+        for (auto const& m : members_) {
+            if (m != nullptr) {
+                ports.push_back(m->port());
+            }
         }
-    }
-    infos_.recompute(ports, settings_);
+        infos_.recompute(ports, settings_);
+        return 0;
+    });
 }
 
 event::port_changed device::port_view() const {
@@ -157,24 +174,39 @@ int device::edit_settings(std::function<void(port_settings&)> const& edit,
     port_settings next = settings_;
     edit(next);
     std::swap(settings_, next);
-    port_settings const& old = next;
-    for (std::size_t i = 0; follow && i < members_.size(); ++i) {
+    if (int const rc = follow ? follow_on_all(follow, next) : 0; rc != 0) {
+        std::swap(settings_, next);
+        return rc;
+    }
+    members_changed();
+    return 0;
+}
+
+/// Every running member, or, on error, none.
+int device::follow_on_all(follow_fn const& follow, port_settings const& old) {
+    for (std::size_t i = 0; i < members_.size(); ++i) {
         if (members_[i] == nullptr || !members_[i]->running()) {
             continue;
         }
-        int const rc = follow(*members_[i], settings_);
+        int rc = -ENOMEM;
+        try {
+            rc = follow(*members_[i], settings_);
+        } catch (std::bad_alloc const&) {
+            rc = -ENOMEM;
+        }
         if (rc == 0) {
             continue;
         }
         for (std::size_t k = 0; k < i; ++k) {
             if (members_[k] != nullptr && members_[k]->running()) {
-                follow(*members_[k], old);
+                insist([&] {
+                    follow(*members_[k], old);
+                    return 0;
+                });
             }
         }
-        settings_ = old;
         return rc;
     }
-    members_changed();
     return 0;
 }
 
@@ -190,30 +222,25 @@ void device::hear_slow_frames(bool wanted) {
 
 /// Tells control what the port is like now; jobs of one thread arrive in order, so the last word is
 /// the newest. `started`: members that were just started.  `done` completes when bursts follow.
-void device::report(waiter done, std::vector<member_id> started) {
-    std::vector<event::filter_changed> filters;
-    std::array<own_queues, max_members> queues{};
-    for (auto const& m : members_) {
-        if (m != nullptr) {
-            filters.push_back({m->id(), m->filter()});
-            queues[m->id()] = {m->control_queue(), m->slow_queue()};
-        }
-    }
-    post_to_control([this, done = std::move(done), started = std::move(started),
-                     filters = std::move(filters), queues, view = port_view(),
-                     run = settings_.started, admin_up = settings_.admin_up] {
-        for (member_id const id : started) {
-            if (!is_ours(id)) {
-                continue; // released meanwhile: its port may be another's by now
+void device::report(waiter const& done, std::vector<member_id> const& started) {
+    insist([&] {
+        std::vector<event::filter_changed> filters;
+        std::array<reach, max_members> by{};
+        for (auto const& m : members_) {
+            if (m != nullptr) {
+                filters.push_back({m->id(), m->filter()});
+                by[m->id()] = {m->control_queue(), m->slow_queue(), m->if_index()};
             }
-            follow(id, queues[id]);
-            handle(event::link_changed{id, link_of(id)});
         }
-        for (auto const& f : filters) {
-            handle(f);
-        }
-        handle(view);
-        handle(event::run_changed{expect(done), run, admin_up});
+        post_to_control([this, done, started, filters = std::move(filters), by, view = port_view(),
+                         run = settings_.started, admin_up = settings_.admin_up] {
+            members_reported(started, filters, by);
+            handle(view);
+            ask(done, [run, admin_up](request_id id) {
+                return event::run_changed{id, run, admin_up};
+            });
+        });
+        return 0;
     });
 }
 

@@ -113,6 +113,10 @@ std::uint32_t take_stirred(port_id port) {
     return (what & stirred_replaced) != 0 ? what | stirred_removal : what;
 }
 
+void put_back_stirred(port_id port, std::uint32_t what) {
+    stirred[port].fetch_or(what, std::memory_order_release); // [stir] -> take_stirred()
+}
+
 void forget_former(port_id port) {
     stirred[port].fetch_and(~stirred_replaced,
                             std::memory_order_relaxed); // [stir] nothing is read through it

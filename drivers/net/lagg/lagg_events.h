@@ -19,6 +19,9 @@ void unwatch_ethdev_events();
 /// What happened to `port` since the last call.  Control thread.
 std::uint32_t take_stirred(port_id port);
 
+/// Undoes take_stirred(): it could not be acted on.  Control thread.
+void put_back_stirred(port_id port, std::uint32_t what);
+
 /// Whoever is called `port` now is meant from here on: an earlier device with this id is forgotten,
 /// what happened to the present one is not.  Control thread, before it takes the port in.
 void forget_former(port_id port);

@@ -98,11 +98,7 @@ void choose(rte_eth_thresh& value, rte_eth_thresh const& own) {
 
 } // namespace
 
-rte_eth_conf conf_for(port_id port, port_settings const& s) {
-    rte_eth_dev_info info{};
-    if (rte_eth_dev_info_get(port, &info) != 0) {
-        info = {}; // configure of the same port says why
-    }
+rte_eth_conf conf_for(port_settings const& s, rte_eth_dev_info const& info) {
     rte_eth_conf conf = s.conf;
     conf.rxmode.mtu = s.mtu;
     conf.txmode.offloads &= ~static_cast<std::uint64_t>(RTE_ETH_TX_OFFLOAD_MBUF_FAST_FREE);

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
 #include <span>
 #include <string_view>
@@ -77,10 +78,12 @@ bool spares_tx_queue(rte_eth_dev_info const& info, std::size_t rx_count, std::si
 
 } // namespace
 
-std::string describe(port_id port) {
+port_label describe(port_id port) noexcept {
     char name[RTE_ETH_NAME_MAX_LEN] = "?";
     static_cast<void>(rte_eth_dev_get_name_by_port(port, name));
-    return std::string(name) + " (port " + std::to_string(port) + ")";
+    port_label label;
+    std::snprintf(label.text.data(), label.text.size(), "%s (port %u)", name, port);
+    return label;
 }
 
 link_state read_link(port_id port) {
@@ -106,11 +109,6 @@ link_state told_link(port_id port) {
     state.speed_mbps =
         state.up && link.link_speed != RTE_ETH_SPEED_NUM_UNKNOWN ? link.link_speed : 0;
     return state;
-}
-
-std::uint32_t if_index_of(port_id port) {
-    rte_eth_dev_info info{};
-    return rte_eth_dev_info_get(port, &info) == 0 ? info.if_index : 0;
 }
 
 int member_port::check(port_settings const& s, rte_eth_dev_info const& info) const {
@@ -166,20 +164,15 @@ int member_port::adopt(port_settings const& s) {
     return 0;
 }
 
-int member_port::configure(port_settings const& s) {
-    rte_eth_dev_info info{};
-    int rc = rte_eth_dev_info_get(port_, &info);
-    if (rc != 0) {
-        return refused(port_, "info_get", rc);
-    }
-    rc = check(s, info);
+int member_port::configure(port_settings const& s, rte_eth_dev_info const& info) {
+    int rc = check(s, info);
     if (rc != 0) {
         return rc;
     }
     auto const tx_count = static_cast<std::uint16_t>(s.tx.size());
     control_queue_ = no_queue;
     if (spares_tx_queue(info, s.rx.size(), s.tx.size())) {
-        rc = configure(s, static_cast<std::uint16_t>(tx_count + 1));
+        rc = configure(s, info, static_cast<std::uint16_t>(tx_count + 1));
         if (rc != 0 && !is_inability(rc)) {
             return refused(port_, "configure", rc);
         }
@@ -196,12 +189,13 @@ int member_port::configure(port_settings const& s) {
         LAGG_LOG(INFO, "member %s: has no tx queue for control alone; it borrows one",
                  describe(port_).c_str());
     }
-    rc = configure(s, tx_count);
+    rc = configure(s, info, tx_count);
     return rc != 0 ? refused(port_, "configure", rc) : set_up_queues(s, info);
 }
 
-int member_port::configure(port_settings const& s, std::uint16_t tx_count) {
-    rte_eth_conf const conf = conf_for(port_, s);
+int member_port::configure(port_settings const& s, rte_eth_dev_info const& info,
+                           std::uint16_t tx_count) {
+    rte_eth_conf const conf = conf_for(s, info);
     auto const rx_count = static_cast<std::uint16_t>(s.rx.size() + (steers_ ? 1 : 0));
     return rte_eth_dev_configure(port_, rx_count, tx_count, &conf);
 }
@@ -256,9 +250,14 @@ int member_port::start(port_settings const& s) {
         }
     }
     rte_eth_dev_info info{};
-    steers_ = rte_eth_dev_info_get(port_, &info) == 0 && steering::possible(port_, s, info);
+    rc = rte_eth_dev_info_get(port_, &info);
+    if (rc != 0) {
+        return refused(port_, "info_get", rc);
+    }
+    if_index_ = info.if_index;
+    steers_ = steering::possible(port_, s, info);
     if (steers_) {
-        rc = start_configured(s);
+        rc = start_configured(s, info);
         rc = rc != 0 ? rc : steering_.begin(port_, s);
         if (rc != 0) {
             LAGG_LOG(INFO, "member %s: LACP's frames cannot have an rx queue of their own: %s",
@@ -268,7 +267,7 @@ int member_port::start(port_settings const& s) {
         }
     }
     if (!steers_) {
-        rc = start_configured(s);
+        rc = start_configured(s, info);
         if (rc != 0) {
             return rc;
         }
@@ -280,8 +279,8 @@ int member_port::start(port_settings const& s) {
     return rc;
 }
 
-int member_port::start_configured(port_settings const& s) {
-    int rc = configure(s);
+int member_port::start_configured(port_settings const& s, rte_eth_dev_info const& info) {
+    int rc = configure(s, info);
     if (rc != 0) {
         return rc;
     }
@@ -456,6 +455,7 @@ bool member_port::take_more_addresses(std::vector<net::mac_address> const& wante
 }
 
 int member_port::follow_macs(port_settings const& s) {
+    extra_macs_.reserve(extra_macs_.size() + s.more_macs.size()); // throws before the device knows
     rte_ether_addr first{};
     bool const first_known = rte_eth_macaddr_get(port_, &first) == 0;
     auto const extra = extra_macs_;

@@ -11,7 +11,7 @@
 
 #include <rte_ethdev.h>
 
-#include <string>
+#include <array>
 #include <vector>
 
 namespace lagg::pmd {
@@ -23,8 +23,6 @@ link_state read_link(port_id port);
 /// What the driver left in ethdev's cache when it raised its last link event.  Asks nothing of the
 /// device, which may be on its way out: a driver that is stopped or closed raises that event, too.
 link_state told_link(port_id port);
-/// The kernel interface that the port stands on; 0: none.  When read_link() may be called.
-std::uint32_t if_index_of(port_id port);
 
 class member_port {
 public:
@@ -42,6 +40,8 @@ public:
     std::uint16_t control_queue() const noexcept { return control_queue_; }
     /// The rx queue to which LACP's frames are steered; no_queue when they come with the others.
     std::uint16_t slow_queue() const noexcept { return steering_.queue(); }
+    /// The kernel interface that the port stands on; 0: none.  As of the last start().
+    std::uint32_t if_index() const noexcept { return if_index_; }
 
     /// First contact: remembers what the port is like, so that give_back() can restore it, and
     /// refuses with a logged reason and -EINVAL what can never work: fewer queues, an offload or
@@ -73,9 +73,9 @@ public:
 
 private:
     int check(port_settings const& s, rte_eth_dev_info const& info) const;
-    int configure(port_settings const& s);
-    int configure(port_settings const& s, std::uint16_t tx_count);
-    int start_configured(port_settings const& s);
+    int configure(port_settings const& s, rte_eth_dev_info const& info);
+    int configure(port_settings const& s, rte_eth_dev_info const& info, std::uint16_t tx_count);
+    int start_configured(port_settings const& s, rte_eth_dev_info const& info);
     int set_up_queues(port_settings const& s, rte_eth_dev_info const& info);
     int set_up_control_queue(port_settings const& s, rte_eth_dev_info const& info);
     int replay(port_settings const& s);
@@ -90,6 +90,7 @@ private:
     bool running_ = false;
     bool filter_ = false;
     std::uint16_t control_queue_ = no_queue;
+    std::uint32_t if_index_ = 0;
     bool steers_ = false; // configured with an rx queue more than the application has
     steering steering_;
     bool multicast_by_all_ = false; // it keeps no list: all multicast while there is one
@@ -100,7 +101,11 @@ private:
     bool was_allmulticast_ = false;
 };
 
-/// "name (port n)" for log lines.
-std::string describe(port_id port);
+/// "name (port n)" for log lines, which are written when memory is missing, too.
+struct port_label {
+    std::array<char, RTE_ETH_NAME_MAX_LEN + 16> text{};
+    char const* c_str() const noexcept { return text.data(); }
+};
+port_label describe(port_id port) noexcept;
 
 } // namespace lagg::pmd

@@ -204,6 +204,17 @@ int secondary_close(rte_eth_dev*) {
     return 0;
 }
 
+/// What the port was given, for dpdk-dumpcap and the like; what it could be given only the primary
+/// process knows.
+int secondary_infos_get(rte_eth_dev* dev, rte_eth_dev_info* out) {
+    out->max_rx_queues = dev->data->nb_rx_queues;
+    out->max_tx_queues = dev->data->nb_tx_queues;
+    out->max_mac_addrs = 1;
+    out->min_mtu = dev->data->mtu;
+    out->max_mtu = dev->data->mtu;
+    return 0;
+}
+
 /// data->dev_link is kept current by control.
 int link_update(rte_eth_dev*, int) {
     return 0;
@@ -1040,6 +1051,7 @@ constinit eth_dev_ops const lagg_ops = [] {
 constinit eth_dev_ops const lagg_secondary_ops = [] {
     eth_dev_ops ops{};
     ops.dev_close = secondary_close;
+    ops.dev_infos_get = secondary_infos_get;
     ops.link_update = link_update;
     return ops;
 }();

@@ -70,6 +70,26 @@ rte_eth_dev* allocate(rte_vdev_device* vdev) {
     return eth;
 }
 
+/// On error our use of the threads is over.
+int open_device(rte_eth_dev& eth, start_arguments const& args) {
+    device* d = nullptr;
+    int rc = -ENOMEM;
+    try {
+        d = new device(&eth, args);
+        eth.process_private = d;
+        std::memcpy(eth.data->mac_addrs[0].addr_bytes, d->first_address().bytes.data(), 6);
+        rc = d->open();
+    } catch (std::bad_alloc const&) {
+        rc = -ENOMEM;
+    }
+    if (rc != 0 && d != nullptr) {
+        d->close();
+    } else if (rc != 0) {
+        threads::release();
+    }
+    return rc;
+}
+
 int probe_primary(rte_vdev_device* vdev) {
     char const* const name = rte_vdev_device_name(vdev);
     auto args = parse_devargs(rte_vdev_device_args(vdev));
@@ -93,11 +113,7 @@ int probe_primary(rte_vdev_device* vdev) {
         args->config.hash.seed =
             static_cast<std::uint32_t>(rte_rand()); // two bonds in series must differ
     }
-    auto* const d = new device(eth, *args);
-    eth->process_private = d;
-    std::memcpy(eth->data->mac_addrs[0].addr_bytes, d->first_address().bytes.data(), 6);
-    if (int const rc = d->open(); rc != 0) {
-        d->close(); // and with it our use of the threads
+    if (int const rc = open_device(*eth, *args); rc != 0) {
         rte_eth_dev_release_port(eth);
         return rc;
     }

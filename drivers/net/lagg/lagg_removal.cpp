@@ -2,12 +2,15 @@
 
 #include "lagg_compat.h"
 #include "lagg_log.h"
+#include "lagg_threads.h"
 
 #include <rte_dev.h>
 #include <rte_errno.h>
 #include <rte_ethdev.h>
 
+#include <cerrno>
 #include <string>
+#include <system_error>
 #include <thread>
 
 namespace lagg::pmd {
@@ -40,10 +43,17 @@ void discard_port(port_id port, std::function<void()> done) {
         done();
         return;
     }
-    std::thread([port, kept = std::string(name), done = std::move(done)] {
-        discard(port, kept);
-        done();
-    }).detach();
+    insist([&] {
+        try {
+            std::thread([port, kept = std::string(name), done] {
+                discard(port, kept);
+                done();
+            }).detach();
+        } catch (std::system_error const&) {
+            return -ENOMEM; // no thread to be had at the moment
+        }
+        return 0;
+    });
 }
 
 } // namespace lagg::pmd

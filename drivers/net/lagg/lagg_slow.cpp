@@ -166,12 +166,9 @@ time_point control_frames::visit(time_point now, receiver const& to) {
         held = held || (wishes & burst_wish::stash_first) != 0;
     }
     // Also under other policies: what a late burst left must not wait for the next lacp.
-    hand_on(now, to);
+    hear(now, to);
     snapshot const* const s = views_.newest();
     bool const running = s != nullptr && s->run == run_state::running;
-    for (std::size_t i = 0; running && i < steered_.size(); ++i) {
-        poll_steered(steered_[i], s->take_slow, now);
-    }
     if (!running || !s->take_slow) {
         known_ = false;
         anybody_waits = anybody_waits || (running && !steered_.empty());
@@ -180,6 +177,21 @@ time_point control_frames::visit(time_point now, receiver const& to) {
     poll_for_idle(now);
     hand_on(now, to);
     return now + (impatient_ || held || !held_.empty() ? impatient_period : period);
+}
+
+void control_frames::hear(time_point now, receiver const& to) {
+    bool const late = now - heard_at_ > held_frames::longest;
+    heard_at_ = now;
+    hand_on(now, to);
+    snapshot const* const s = views_.newest();
+    bool const running = s != nullptr && s->run == run_state::running;
+    for (std::size_t i = 0; running && i < steered_.size(); ++i) {
+        poll_steered(steered_[i], s->take_slow, now);
+    }
+    if (late) { // they have lain there for as long as any is held: LACP's timers are not to be
+                // first
+        held_.release(now + held_frames::longest, to);
+    }
 }
 
 /// Of each queue at most what fits the ring: a burst that fills it meanwhile does not keep us here.

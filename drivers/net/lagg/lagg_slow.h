@@ -78,6 +78,10 @@ public:
     /// Returns when it wants to be called next; `never`: not before somebody else wants something.
     time_point visit(time_point now, receiver const& to);
 
+    /// The part of visit() that polls no queue of the application's: what the bursts' rings and the
+    /// queues of our own have.
+    void hear(time_point now, receiver const& to);
+
     /// Which wire, and how it is reached.
     struct way {
         port_id port = no_port;
@@ -156,7 +160,8 @@ private:
     held_frames held_;
     rte_mempool* pool_ = nullptr;
     bool pool_failed_ = false; // and it was said
-    bool known_ = false;       // visited while slow frames are ours; since then polls are compared
+    time_point heard_at_{0};
+    bool known_ = false; // visited while slow frames are ours; since then polls are compared
     bool impatient_ = false;
 };
 

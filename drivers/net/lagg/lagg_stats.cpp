@@ -233,6 +233,8 @@ statistics::record& statistics::record_for(std::string const& name) {
     if (at != records_.end()) {
         return *at;
     }
+    record fresh;
+    fresh.name = name;
     if (records_.size() >= max_records) {
         at = std::find_if(records_.begin(), records_.end(),
                           [](record const& r) { return r.port == no_port; });
@@ -240,14 +242,11 @@ statistics::record& statistics::record_for(std::string const& name) {
             for (field const f : device_fields) {
                 forgotten_.*f += at->total.*f;
             }
-            *at = record{};
-            at->name = name;
+            *at = std::move(fresh);
             return *at;
         }
     }
-    records_.emplace_back();
-    records_.back().name = name;
-    return records_.back();
+    return records_.emplace_back(std::move(fresh));
 }
 
 /// `rx`, `tx`: taken before, so that the queues' mutex is not held while the device is asked.
@@ -292,6 +291,10 @@ void statistics::join(member_id id, port_id port) {
     record& r = record_for(name);
     if (r.port != no_port) {
         return;
+    }
+    {
+        std::lock_guard const hold_ports(ports_mutex_);
+        ports_.reserve(ports_.size() + 1); // what throws, throws before the member has joined
     }
     vanished_[id].store(false, std::memory_order_relaxed); // plain: see has_vanished()
     auto const [rx, tx] = sums();
@@ -345,9 +348,9 @@ statistics::lacp_record& statistics::lacp_record_for(std::string_view name) {
             lacp_records_.erase(at);
         }
     }
-    lacp_records_.emplace_back();
-    lacp_records_.back().name = name;
-    return lacp_records_.back();
+    lacp_record fresh;
+    fresh.name = name;
+    return lacp_records_.emplace_back(std::move(fresh));
 }
 
 void statistics::count_lacp(std::span<lacp_count const> ports) {

@@ -22,6 +22,7 @@
 #include <future>
 #include <mutex>
 #include <new>
+#include <thread>
 #include <vector>
 
 #include <sys/epoll.h>
@@ -38,6 +39,9 @@ using job = std::function<void()>;
 /// How soon to try again what memory was missing for.
 constexpr time_point out_of_memory_pause = std::chrono::milliseconds{10};
 
+/// Longer without a settle(), with something to do, is late: the threads had no CPU.
+constexpr time_point lateness = std::chrono::milliseconds{200};
+
 time_point settle_guarded(served& s) {
     try {
         return s.settle(now());
@@ -48,11 +52,14 @@ time_point settle_guarded(served& s) {
 }
 
 /// A job must not take a thread down with it: the one thing that can throw here is memory.
-void run_guarded(job const& j, char const* where) {
+/// False: it did, and the job is to be run again.
+bool run_guarded(job const& j, char const* where) {
     try {
         j();
+        return true;
     } catch (std::bad_alloc const&) {
-        LAGG_LOG(ERR, "%s: out of memory, a job was given up", where);
+        LAGG_LOG(ERR, "%s: out of memory, trying again", where);
+        return false;
     }
 }
 
@@ -81,7 +88,9 @@ public:
                     return;
                 }
             }
-            run_guarded(next, worker_role);
+            while (!run_guarded(next, worker_role)) {
+                wait_for_memory();
+            }
         }
     }
 
@@ -152,11 +161,16 @@ public:
         role = control_role;
         while (!quit_) {
             wait();
-            run_guarded(drain_links_, control_role);
-            run_jobs();
+            bool whole = run_guarded(drain_links_, control_role);
+            whole = run_jobs() && whole;
             settle_all();
+            if (!whole) {
+                arm(now() + out_of_memory_pause);
+            }
         }
-        run_jobs();
+        while (!run_jobs()) {
+            wait_for_memory();
+        }
     }
 
     void quit() {
@@ -178,11 +192,19 @@ private:
         }
     }
 
-    void run_jobs() {
-        job next;
-        while (jobs_.try_pop(next)) {
-            run_guarded(next, control_role);
+    /// False when memory ran out: the job that met it, and those behind it, wait for the next time.
+    bool run_jobs() {
+        while (job_ != nullptr || jobs_.try_pop(job_)) {
+            // Whoever was away reads what came in meanwhile before he acts on the time.
+            if (now() - settled_at_ > lateness) {
+                settle_all();
+            }
+            if (!run_guarded(job_, control_role)) {
+                return false;
+            }
+            job_ = nullptr;
         }
+        return true;
     }
 
     void settle_all() {
@@ -194,6 +216,7 @@ private:
             }
         }
         arm(at);
+        settled_at_ = now();
     }
 
     void arm(time_point at) {
@@ -212,6 +235,8 @@ private:
     bool quit_ = false;
     job const drain_links_ = [this] { links.drain(); };
     tbb::concurrent_queue<job> jobs_;
+    job job_; // the one that is run
+    time_point settled_at_{0};
 };
 
 /// All that exists while there is a lagg port.
@@ -329,6 +354,10 @@ int call_worker(std::function<int()> const& j) {
     return call(post_to_worker, j);
 }
 
+void wait_for_memory() {
+    std::this_thread::sleep_for(out_of_memory_pause);
+}
+
 bool on_control() {
     return role == control_role;
 }
@@ -342,7 +371,10 @@ bool may_wait() {
 }
 
 void serve(served& s) {
-    running().control.serving.push_back(&s);
+    auto& all = running().control.serving;
+    if (std::find(all.begin(), all.end(), &s) == all.end()) {
+        all.push_back(&s);
+    }
 }
 
 void stop_serving(served& s) {

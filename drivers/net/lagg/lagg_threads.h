@@ -6,8 +6,10 @@
 #include "epoch/asymmetric_fence.h"
 #include "lagg/types.h"
 
+#include <cerrno>
 #include <cstdint>
 #include <functional>
+#include <new>
 
 namespace lagg::pmd {
 
@@ -34,15 +36,39 @@ public:
 };
 
 /// Any thread; never blocks.  Jobs run in order, before the next settle().
+/// A job that throws std::bad_alloc is run again after a pause, before those behind it: whatever
+/// throws in it comes before what cannot be done twice.
 void post_to_control(std::function<void()> job);
 /// Any thread; async-signal-unsafe but never blocks: settle() of everybody soon.
 void wake_control();
-/// Any thread; never blocks.  Jobs run one at a time, in order.
+/// Any thread; never blocks.  Jobs run one at a time, in order; std::bad_alloc as above.
 void post_to_worker(std::function<void()> job);
 
-/// Runs `job` on that thread and returns its result when it ended.  Precondition: may_wait().
+/// Runs `job` on that thread and returns its result when it ended; -ENOMEM when it threw
+/// std::bad_alloc: it is not run again.  Precondition: may_wait().
 int call_control(std::function<int()> const& job);
 int call_worker(std::function<int()> const& job);
+
+/// Sleeps for the pause between two tries.  Not on control.
+void wait_for_memory();
+
+/// For what has to be done, memory or not: runs `f`, which returns 0 or -errno, until it neither
+/// throws std::bad_alloc nor returns -ENOMEM.  Not on control, which never waits.
+template<class F>
+int insist(F&& f) {
+    for (;;) {
+        int rc = -ENOMEM;
+        try {
+            rc = f();
+        } catch (std::bad_alloc const&) {
+            rc = -ENOMEM;
+        }
+        if (rc != -ENOMEM) {
+            return rc;
+        }
+        wait_for_memory();
+    }
+}
 
 /// False on control and worker, on the EAL interrupt thread and inside a burst: a caller that waits
 /// there could wait for itself.
@@ -50,7 +76,7 @@ bool may_wait();
 bool on_control();
 bool on_worker();
 
-/// Control thread only.
+/// Control thread only.  Again: nothing happens.
 void serve(served& s);
 void stop_serving(served& s);
 

@@ -19,7 +19,11 @@ extern "C" {
  * runs. It is refused with -EDEADLK, unchanged, on net_lagg's own threads (so from its event
  * callbacks), on the EAL interrupt thread, and inside an rx/tx callback of a member.
  *  - -ENODEV: `lagg` is no lagg port of this process.  -ENOTSUP: called in a secondary process.
- *  - All or nothing: on any error but -EINPROGRESS nothing has changed. */
+ *  - All or nothing: on any error but -EINPROGRESS nothing has changed.
+ *  - -ENOMEM: so it is when memory runs out.  What has been decided when it does is done as soon as
+ * there is memory again, and the call waits for that.
+ *  - A time-out holds also when net_lagg's own threads get no CPU; what can be refused at once is
+ * waited for at least RTE_PMD_LAGG_DEFAULT_WAIT_MS. */
 
 #define RTE_PMD_LAGG_MAX_MEMBERS 32
 #define RTE_PMD_LAGG_BUCKETS 256
@@ -85,9 +89,10 @@ int rte_pmd_lagg_member_add(uint16_t lagg, uint16_t member, unsigned int timeout
  * and is owned by nobody.  Traffic avoids it from the moment of the call, waited for or not.
  *
  * @param timeout_ms  how long to wait for the end; 0: do not wait
- * @return 0; -ENOENT not a member; -EINPROGRESS a burst that may use it outlasted the wait: the
- * member stays "leaving" and ours until the event callback tells that it left; calling again joins
- * the same wait; -EBUSY it was added again meanwhile
+ * @return 0; -ENOENT not a member; -EINPROGRESS a burst that may use it (or a control thread that
+ * gets no CPU, and traffic does not avoid it yet) outlasted the wait: the member stays "leaving"
+ * and ours until the event callback tells that it left; calling again joins the same wait; -EBUSY
+ * it was added again meanwhile
  */
 int rte_pmd_lagg_member_remove(uint16_t lagg, uint16_t member, unsigned int timeout_ms);
 

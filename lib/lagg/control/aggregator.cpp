@@ -5,7 +5,9 @@
 #include <algorithm>
 #include <limits>
 #include <new>
+#include <type_traits>
 #include <utility>
+#include <variant>
 
 namespace lagg {
 
@@ -18,8 +20,15 @@ aggregator::aggregator(config c, snapshot_maker make)
 }
 
 void aggregator::handle(any_event const& e, time_point now) {
-    woken_ = true;
-    std::visit([this, now](auto const& known) { on(known, now); }, e);
+    static_assert(std::is_nothrow_move_assignable_v<aggregator>);
+    if (auto const* frame = std::get_if<event::slow_frame>(&e)) {
+        lose_or_take(*frame, now); // the one that strangers send: no copy of all for each of theirs
+        return;
+    }
+    aggregator next(*this);
+    next.woken_ = true;
+    std::visit([&next, now](auto const& known) { next.on(known, now); }, e);
+    *this = std::move(next);
 }
 
 void aggregator::on(event::change_config const& e, time_point now) {
@@ -28,9 +37,8 @@ void aggregator::on(event::change_config const& e, time_point now) {
         return;
     }
     bool const new_primary = e.config.primary != config_.primary;
-    config fresh = e.config;
-    config_ = std::move(fresh); // all or nothing, should memory run out
-    settle_links(now);          // the delays may be others
+    config_ = e.config;
+    settle_links(now); // the delays may be others
     if (new_primary && !config_.primary.empty()) {
         // The operator's word is no failback: it waits for no hold, and `never` does not stop it.
         for (auto const& m : members_) {
@@ -228,17 +236,17 @@ std::bitset<max_members> collecting_in(snapshot const& s) {
 } // namespace
 
 /// What the publication changes for listeners.
-void aggregator::list_changes(outcome const& o, effect_list& out) const {
+void aggregator::list_changes(outcome const& o, std::vector<waiting_effect>& out) const {
     auto const distributing = distributing_in(o.next);
     for (auto const& m : members_) {
         if (m.distributing != distributing.test(m.id)) {
             auto const change = m.distributing ? effect::member_change::standby
                                                : effect::member_change::distributing;
-            append(out, effect::notify_member{.id = m.id, .port = m.port, .change = change});
+            out.push_back(effect::notify_member{.id = m.id, .port = m.port, .change = change});
         }
     }
     if (o.link != reported_) {
-        append(out, effect::report_link{.link = o.link});
+        out.push_back(effect::report_link{.link = o.link});
     }
 }
 
@@ -256,7 +264,7 @@ void aggregator::await_bursts() {
     }
     if (version > awaited_version_) {
         awaited_version_ = version;
-        append(due_, effect::await_bursts{.version = version});
+        due_.push_back(effect::await_bursts{.version = version});
     }
 }
 
@@ -280,42 +288,48 @@ void aggregator::adopt(outcome const& o, time_point now) noexcept {
     reported_ = o.link;
 }
 
+void aggregator::publish_and_list(outcome const& o, time_point now, effect_list& out) {
+    std::vector<waiting_effect> changes;
+    list_changes(o, changes);
+    if (version_ == 0 || !same_but_for_version(o.next, published_)) {
+        auto fresh = make_();
+        if (!fresh) {
+            throw std::bad_alloc();
+        }
+        *fresh = o.next;
+        append(out, effect::publish{.next = std::move(fresh)});
+        published_ = o.next;
+        version_ = o.next.version;
+    }
+    adopt(o, now);
+    await_bursts();
+    for (auto* const part : {&due_, &changes}) {
+        for (waiting_effect const& e : *part) {
+            std::visit([&out](auto const& one) { append(out, one); }, e);
+        }
+    }
+    due_.clear();
+    take_frames(now, out);
+    for (effect::complete& done : completions_) {
+        append(out, std::move(done));
+    }
+    completions_.clear();
+}
+
 errc aggregator::flush(time_point now, effect_list& out) {
     if (!woken_) {
         return errc::ok;
     }
     std::size_t const before = out.size();
     try {
-        settle_links(now);
-        run_lacp(now);
-        settle_drains();
-        outcome const o = decide_outcome(now);
-        effect_list changes;
-        list_changes(o, changes);
-        out.reserve(before + 1 + due_.size() + changes.size() + frames_.size() + 1 +
-                    completions_.size());
-
-        // From here on only the snapshot itself can fail, and it comes first.
-        if (version_ == 0 || !same_but_for_version(o.next, published_)) {
-            auto fresh = make_();
-            if (!fresh) {
-                return errc::out_of_memory;
-            }
-            *fresh = o.next;
-            append(out, effect::publish{.next = std::move(fresh)});
-            published_ = o.next;
-            version_ = o.next.version;
-        }
-        adopt(o, now);
-        await_bursts();
-        for (effect_list* part : {&due_, &changes}) {
-            std::move(part->begin(), part->end(), std::back_inserter(out));
-            part->clear();
-        }
-        take_frames(now, out);
-        std::move(completions_.begin(), completions_.end(), std::back_inserter(out));
-        completions_.clear();
+        aggregator next(*this);
+        next.settle_links(now);
+        next.run_lacp(now);
+        next.settle_drains();
+        next.publish_and_list(next.decide_outcome(now), now, out);
+        *this = std::move(next);
     } catch (std::bad_alloc const&) {
+        out.erase(out.begin() + static_cast<std::ptrdiff_t>(before), out.end());
         return errc::out_of_memory;
     }
     return errc::ok;
@@ -338,17 +352,17 @@ time_point aggregator::next_deadline() const noexcept {
 }
 
 void aggregator::tell(member const& m, effect::member_change change) {
-    append(due_, effect::notify_member{.id = m.id, .port = m.port, .change = change});
+    due_.push_back(effect::notify_member{.id = m.id, .port = m.port, .change = change});
 }
 
 void aggregator::finish(request_id request, errc error, std::string text, int device_error) {
     if (request == 0) {
         return;
     }
-    append(completions_, effect::complete{.request = request,
-                                          .error = error,
-                                          .text = std::move(text),
-                                          .device_error = device_error});
+    completions_.push_back({.request = request,
+                            .error = error,
+                            .text = std::move(text),
+                            .device_error = device_error});
 }
 
 } // namespace lagg

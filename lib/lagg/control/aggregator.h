@@ -1,5 +1,7 @@
 // The control of one lagg port as a value machine: (event, now) -> effects.
 // Sole owner of its members, configuration and flow table.  Knows no thread, clock, port or mbuf.
+// A value that can be copied: each step is taken on a copy, which takes the place of the value when
+// the step is whole.  So memory that runs out half-way leaves no half of anything.
 #pragma once
 
 #include "lacp/system.h"
@@ -43,6 +45,8 @@ public:
     /// Takes one event in.  Any number may be handled before their effects are fetched: they then
     /// share one publication.  An event about a member that is not there, or not in the phase that
     /// the event answers, is ignored: it was overtaken.
+    /// Throws std::bad_alloc: then nothing happened.  Never for a slow_frame: one that there is no
+    /// memory for is lost, as it could have been on its wire.
     void handle(any_event const& e, time_point now);
 
     /// Appends to `out` all that has to be done since the last flush, in this order: at most one
@@ -50,8 +54,8 @@ public:
     /// in the order in which it arose, what the publish itself changed (distributing, standby,
     /// report_link) behind it, then frames, and completions last.  So a member is left out of the
     /// published snapshot before await_quiescence names it, and a change is in effect, and told,
-    /// before its `complete`. Errors: out_of_memory when the snapshot could not be built; `out` is
-    /// as it was, nothing is lost, flush again later.
+    /// before its `complete`. Errors: out_of_memory: this and `out` are as they were, nothing is
+    /// lost, flush again later.
     errc flush(time_point now, effect_list& out);
 
     /// When tick should come at the latest: delays and holds that run out.  `never` when nothing is
@@ -92,6 +96,7 @@ private:
         link_state link;
     };
 
+    void lose_or_take(event::slow_frame const& e, time_point now) noexcept;
     void on(event::add_member const& e, time_point now);
     void on(event::member_prepared const& e, time_point now);
     void on(event::remove_member const& e, time_point now);
@@ -126,7 +131,7 @@ private:
     void leave_lacp(member_id id, time_point now);
     lacp::port_settings lacp_port_of(member const& m) const;
     void collect_frames();
-    void take_frames(time_point now, effect_list& out) noexcept;
+    void take_frames(time_point now, effect_list& out);
     std::uint16_t queue_of_marker(std::uint32_t transaction);
     eligible negotiated() const;
     std::bitset<max_members> answering() const;
@@ -141,8 +146,9 @@ private:
     reorder_guard guard_after(bucket_table const& next, time_point now) const;
     std::vector<share> shares_of(std::bitset<max_members> const& distributing) const;
     link_state link_of(snapshot const& s) const noexcept;
-    void list_changes(outcome const& o, effect_list& out) const;
+    void list_changes(outcome const& o, std::vector<waiting_effect>& out) const;
     void adopt(outcome const& o, time_point now) noexcept;
+    void publish_and_list(outcome const& o, time_point now, effect_list& out);
     void await_bursts();
 
     void tell(member const& m, effect::member_change change);
@@ -168,11 +174,11 @@ private:
     reorder_guard guard_;
     std::vector<marker_queue> marker_queues_; // of Markers not yet handed out
     std::uint64_t awaited_version_ = 0;       // bursts older than this were asked to be awaited
-    effect_list frames_;                      // to be sent after the next publication
+    std::vector<effect::send_frame> frames_;  // to be sent after the next publication
 
-    bool woken_ = false; // an event came
-    effect_list due_;    // what arose since the last flush, but for completions
-    effect_list completions_;
+    bool woken_ = false;              // an event came
+    std::vector<waiting_effect> due_; // what arose since the last flush, but for completions
+    std::vector<effect::complete> completions_;
 };
 
 } // namespace lagg

@@ -3,9 +3,20 @@
 #include "lagg/control/aggregator.h"
 
 #include <algorithm>
+#include <new>
 #include <utility>
 
 namespace lagg {
+
+/// Machines take one arrow after the other: where memory ends is a place they can go on from.
+void aggregator::lose_or_take(event::slow_frame const& e, time_point now) noexcept {
+    woken_ = true;
+    try {
+        on(e, now);
+    } catch (std::bad_alloc const&) {
+        // lost
+    }
+}
 
 void aggregator::on(event::slow_frame const& e, time_point now) {
     member const* const m = find(e.id);
@@ -135,14 +146,12 @@ void aggregator::collect_frames() {
         if (auto const marker = lacp::decode_marker(out.frame); marker && !marker->response) {
             queue = queue_of_marker(marker->transaction);
         }
-        append(frames_, effect::send_frame{
-                            .id = m->id, .port = m->port, .queue = queue, .frame = out.frame});
+        frames_.push_back({.id = m->id, .port = m->port, .queue = queue, .frame = out.frame});
     }
 }
 
 /// A PDU that says that a member stopped distributing goes out behind its last frame.
-/// `out`: has room for all of them.
-void aggregator::take_frames(time_point now, effect_list& out) noexcept {
+void aggregator::take_frames(time_point now, effect_list& out) {
     for (auto& m : members_) {
         if (!lacp_ || m.phase != member_phase::present || now >= m.speak_at) {
             m.idle_since = 0;
@@ -150,11 +159,11 @@ void aggregator::take_frames(time_point now, effect_list& out) noexcept {
     }
     std::size_t waiting = 0;
     for (auto& frame : frames_) {
-        member const* const m = find(std::get<effect::send_frame>(frame).id);
+        member const* const m = find(frame.id);
         if (m != nullptr && m->idle_since != 0) {
             std::swap(frames_[waiting++], frame);
         } else {
-            out.push_back(std::move(frame));
+            append(out, frame);
         }
     }
     frames_.erase(frames_.begin() + static_cast<std::ptrdiff_t>(waiting), frames_.end());

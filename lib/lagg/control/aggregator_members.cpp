@@ -63,7 +63,7 @@ void aggregator::on(event::add_member const& e, time_point) {
     m.hands_on = e.hands_on;
     m.order = next_order_++;
     m.adding = e.request;
-    append(due_, effect::prepare_member{.id = m.id, .port = m.port});
+    due_.push_back(effect::prepare_member{.id = m.id, .port = m.port});
     auto const place = std::find_if(members_.begin(), members_.end(),
                                     [&m](member const& other) { return other.id > m.id; });
     members_.insert(place, std::move(m));
@@ -98,7 +98,7 @@ void aggregator::add_again(member& m, event::add_member const& e) {
     for (request_id const request : std::exchange(m.removing, {})) {
         finish(request, errc::busy, called(m) + " was added again before it had left");
     }
-    std::erase_if(due_, [&m](any_effect const& waiting) {
+    std::erase_if(due_, [&m](waiting_effect const& waiting) {
         auto const* await = std::get_if<effect::await_quiescence>(&waiting);
         return await != nullptr && await->id == m.id;
     });
@@ -167,7 +167,7 @@ void aggregator::leave(member& m) {
     case member_phase::joining: m.to_leave = true; break;
     case member_phase::present:
         m.phase = member_phase::leaving;
-        append(due_, effect::await_quiescence{.id = m.id, .port = m.port});
+        due_.push_back(effect::await_quiescence{.id = m.id, .port = m.port});
         break;
     case member_phase::leaving:
     case member_phase::releasing: break; // on its way
@@ -184,7 +184,7 @@ void aggregator::on(event::member_quiescent const& e, time_point) {
 
 void aggregator::give_back(member& m) {
     m.phase = member_phase::releasing;
-    append(due_, effect::release_member{.id = m.id, .port = m.port, .vanished = m.vanished});
+    due_.push_back(effect::release_member{.id = m.id, .port = m.port, .vanished = m.vanished});
 }
 
 void aggregator::on(event::member_released const& e, time_point) {

@@ -19,7 +19,7 @@ namespace effect {
 
 /// Bursts run against this from now on.
 struct publish {
-    std::unique_ptr<snapshot> next{};
+    std::unique_ptr<snapshot const> next{};
 };
 
 /// Configure and start the port (if the lagg runs), then event::member_prepared.
@@ -92,6 +92,11 @@ using any_effect = std::variant<effect::publish, effect::prepare_member, effect:
                                 effect::await_bursts, effect::release_member, effect::send_frame,
                                 effect::complete, effect::report_link, effect::notify_member>;
 using effect_list = std::vector<any_effect>;
+
+/// What arises from events, and waits for the next publication: values.
+using waiting_effect =
+    std::variant<effect::prepare_member, effect::await_quiescence, effect::await_bursts,
+                 effect::release_member, effect::report_link, effect::notify_member>;
 
 /// Builds `e` in place at the end of `list`.
 template<class E>
