@@ -81,6 +81,38 @@ def ratio_table(cases, members, burst):
     return lines
 
 
+def failover_table(cases):
+    """By driver of the members and policy; empty without such cases."""
+    found = {}
+    for name, c in cases.items():
+        match = re.fullmatch(r'failover_gap/(\w+)/(\w+)/(net_\w+)/(\w+)', name)
+        if match:
+            driver, told, pmd, policy = match.groups()
+            found.setdefault((driver, told, policy), {})[pmd] = c
+    lines = []
+    for (driver, told, policy), both in sorted(found.items()):
+        if len(both) < 2:
+            continue
+        lagg, bond = both['net_lagg'], both['net_bonding']
+        gaps = ['never' if c['never'] else f'{c["gap_us"]:.0f}' for c in (bond, lagg)]
+        if lagg['never'] or bond['never']:
+            ratio = '-' if lagg['never'] else 'net_bonding never leaves it'
+        else:
+            ratio = f'**{bond["gap_us"] / max(lagg["gap_us"], 1):.2f}**'
+        most = '11000' if told == 'poll' else '1000'
+        lines.append(f'| {driver} | {told} | {policy} | {ratio} | {gaps[0]} | {gaps[1]} | '
+                     f'{lagg["worst_us"]:.0f} | {most} | {lagg["cause_us"]:.0f} | {bond["frames_lost"]:.0f} | '
+                     f'{lagg["frames_lost"]:.0f} | {lagg["mpps"]:.1f} |')
+    if lines:
+        lines[:0] = [
+            'Microseconds from the link event (device, kernel, or the cut itself where members are polled each '
+            '10 ms) to the last frame put on the dead member or held up by it; "never": not within a second.',
+            '',
+            '| members | told by | policy | ratio | net_bonding | net_lagg | its worst | at most | from the cause | '
+            'frames lost, net_bonding | net_lagg | at Mpps |', '| --- ' * 12 + '|']
+    return lines
+
+
 def plain_table(cases, prefix):
     rows = {name: c for name, c in sorted(cases.items()) if name.startswith(prefix)}
     if not rows:
@@ -142,14 +174,20 @@ def main():
     base.write_text(json.dumps({'machine': where, 'context': context, 'cases': cases}, indent=1,
                                sort_keys=True) + '\n')
 
-    lines = [f'# {options.name}', '',
-             'Cycles (TSC) per packet over the bare member port; both PMDs in one process and one run, '
-             'the same members that cost nothing, 64-byte UDP over IPv4, repetitions interleaved.',
-             'A figure is the median of its repetitions, each of which is the tenth percentile of 101 '
-             'blocks that alternate with the bare port.', '']
+    lines = [f'# {options.name}', '']
+    if any(name.startswith('tx/') for name in cases):
+        lines += [
+            'Cycles (TSC) per packet over the bare member port; both PMDs in one process and one run, '
+            'the same members that cost nothing, 64-byte UDP over IPv4, repetitions interleaved.',
+            'A figure is the median of its repetitions, each of which is the tenth percentile of 101 '
+            'blocks that alternate with the bare port.', '']
     for burst in (32, 64):
-        lines += [f'## Ratios, 4 members, burst {burst}', '', *ratio_table(cases, 4, burst), '']
-    for image in plot(cases, base):
+        if any(ratio_rows(cases, f'members:4/burst:{burst}/warm')):
+            lines += [f'## Ratios, 4 members, burst {burst}', '', *ratio_table(cases, 4, burst), '']
+    failover = failover_table(cases)
+    if failover:
+        lines += ['## A member\'s link is lost', '', *failover, '']
+    for image in plot(cases, base) if any(name.startswith('tx/') for name in cases) else []:
         if image.suffix == '.png':
             lines += [f'![overhead by burst size]({image.name})', '']
     lines += ['## Where and how', ''] + [f'* {k}: {v}' for k, v in where.items()]
@@ -164,7 +202,7 @@ def main():
         if table:
             lines += [f'## {title}', '', *table, '']
     base.with_suffix('.md').write_text('\n'.join(lines))
-    print('\n'.join(ratio_table(cases, 4, 32)))
+    print('\n'.join(ratio_table(cases, 4, 32) if any(ratio_rows(cases, 'members:4/burst:32/warm')) else failover))
     print(f'\n{base.with_suffix(".md")}')
 
 

@@ -2,8 +2,9 @@
 # Builds and runs every bench, and writes bench/results/<machine>-<commit>.json and, beside it, a
 # report in Markdown with its plots as PNG and SVG.
 #
-# usage: bench/run.sh [--quick] [--simd BITS]
+# usage: bench/run.sh [--quick] [--only NAME] [--simd BITS]
 #   --quick      the cases of the table of ratios and a few more; ends within two minutes
+#   --only NAME  one bench; results have its name
 #   --simd BITS  how wide registers may be: 64 to 512; EAL's own limit is 256
 set -euo pipefail
 
@@ -12,12 +13,13 @@ cd "$root"
 # shellcheck source=../buildtools/common.sh
 source "$root/buildtools/common.sh"
 
-quick=
+quick= only=
 while [[ $# -gt 0 ]]; do
     case $1 in
     --quick) quick=1 ;;
+    --only) only=$2; shift ;;
     --simd) export LAGG_BENCH_SIMD_BITS=$2; shift ;;
-    *) sed -n '2,8s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+    *) sed -n '2,9s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
     esac
     shift
 done
@@ -31,10 +33,17 @@ benches=(
     'flow_hash   /(l34|l234)/(udp4|udp6)/warm'
     'distribute  /members:(4|16)/burst:32'
     'scaling     .'
-    'failover_gap .'
+    'failover_gap /failover$'
     'reconfigure /loadbalance/'
     'grace_period cells:(1|16)/'
 )
+
+if [[ -n $only ]]; then
+    chosen=()
+    for bench in "${benches[@]}"; do [[ ${bench%% *} != "$only" ]] || chosen+=("$bench"); done
+    [[ ${#chosen[@]} -gt 0 ]] || { printf 'bench: there is no %s\n' "$only" >&2; exit 2; }
+    benches=("${chosen[@]}")
+fi
 
 printf 'bench: building\n' >&2
 buildtools/bootstrap build bench
@@ -49,6 +58,7 @@ git diff --quiet HEAD 2>/dev/null || commit+=-changed
 machine=$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1 | tr -cs 'A-Za-z0-9' '-')
 name=$(printf '%s-%s' "${machine%-}" "$commit")
 [[ -z ${LAGG_BENCH_SIMD_BITS:-} ]] || name+=-simd$LAGG_BENCH_SIMD_BITS
+[[ -z $only ]] || name+=-$only
 parts=$(mktemp -d)
 trap 'rm -rf "$parts" "$log"' EXIT
 

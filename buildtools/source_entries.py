@@ -4,6 +4,7 @@
 They are derived from the binary entries the system already has, in both formats apt reads
 (*.sources and one-line *.list), so that no host name is written down here.  Third-party archives,
 cdroms and disabled entries are left out.  Exits 1 when nothing remains.
+With --backports they are deb entries of the release's backports instead, at the same archives.
 Knows nothing of DPDK.  With a directory as argument it reads that instead of /etc/apt.
 """
 
@@ -67,7 +68,7 @@ def is_distribution_archive(fields, distribution, codename):
     return all(suite in names for suite in suites)
 
 
-def source_entries(apt_dir, distribution, codename):
+def source_entries(apt_dir, distribution, codename, backports=False):
     files = [apt_dir / 'sources.list', *sorted((apt_dir / 'sources.list.d').glob('*'))]
     seen = set()
     for path in files:
@@ -82,7 +83,10 @@ def source_entries(apt_dir, distribution, codename):
             uris = [uri for uri in fields['uris'].split() if not uri.startswith('cdrom:')]
             if not uris or not is_distribution_archive(fields, distribution, codename):
                 continue
-            lines = ['Types: deb-src', 'URIs: ' + ' '.join(uris), 'Suites: ' + fields['suites'],
+            if backports and codename not in fields['suites'].split():
+                continue  # another archive: of security fixes, for one
+            lines = ['Types: ' + ('deb' if backports else 'deb-src'), 'URIs: ' + ' '.join(uris),
+                     'Suites: ' + (f'{codename}-backports' if backports else fields['suites']),
                      'Components: main']
             for key in ('Signed-By', 'Trusted', 'Check-Valid-Until'):
                 if fields.get(key.lower()):
@@ -95,9 +99,12 @@ def source_entries(apt_dir, distribution, codename):
 
 def main():
     release = os_release()
-    apt_dir = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else '/etc/apt')
+    words = sys.argv[1:]
+    backports = '--backports' in words
+    words = [word for word in words if word != '--backports']
+    apt_dir = pathlib.Path(words[0] if words else '/etc/apt')
     entries = list(source_entries(apt_dir, release.get('ID', 'debian'),
-                                  release.get('VERSION_CODENAME', '')))
+                                  release.get('VERSION_CODENAME', ''), backports))
     print('\n\n'.join(entries))
     return 0 if entries else 1
 

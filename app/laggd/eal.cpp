@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <rte_eal.h>
 #include <rte_errno.h>
+#include <rte_pdump.h>
 #include <sched.h>
 #include <unistd.h>
 
@@ -22,6 +23,15 @@ std::vector<unsigned> usable_cpus() {
         }
     }
     return cpus;
+}
+
+/// Processes that look in from outside, such as dpdk-dumpcap and dpdk-pdump, ask whoever has the
+/// ports; without hugepages or shared files there are none.
+void let_others_capture() {
+    std::string const shared = std::string(rte_eal_get_runtime_dir()) + "/config";
+    if (rte_eal_has_hugepages() != 0 && access(shared.c_str(), F_OK) == 0) {
+        rte_pdump_init(); // laggd is none the worse for it when EAL refuses
+    }
 }
 
 } // namespace
@@ -86,6 +96,7 @@ why_not start_eal(std::string const& program, std::vector<std::string> arguments
         return strf("'%s' is no EAL option; laggd's own options follow a --",
                     words[static_cast<std::size_t>(taken) + 1]);
     }
+    let_others_capture();
     return {};
 }
 

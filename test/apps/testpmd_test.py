@@ -81,8 +81,9 @@ def it_forwards_when_a_lagg_comes_between_its_members(plugins):
     forwards(plugins, (WIRES[0], LAGGS[0], WIRES[1], WIRES[2], LAGGS[1], WIRES[3]), "io")
 
 
-def it_swaps_addresses_on_two_queues(plugins):
-    forwards(plugins, (*WIRES, *LAGGS), "macswap", "--rxq=2", "--txq=2")
+def it_forwards_in_every_mode_on_two_queues(plugins):
+    for mode in ("io", "mac", "macswap", "csum"):
+        forwards(plugins, (*WIRES, *LAGGS), mode, "--rxq=2", "--txq=2")
 
 
 def _one_way(plugins, policy):
@@ -210,6 +211,57 @@ def a_cut_member_is_avoided_and_used_again_when_healed(plugins):
         ends_well(pmd)
 
 
+def members_and_laggs_are_attached_and_detached_while_it_forwards(plugins):
+    laggs = [lagg.replace("loadbalance", "roundrobin") + f",member=net_wire{i + 4}"
+             for i, lagg in enumerate(LAGGS)]
+    with Testpmd(plugins, (*WIRES, *laggs)) as pmd:
+        pmd.prompt()
+        a, b = pmd.port_of("net_lagg0"), pmd.port_of("net_lagg1")
+
+        def grows(port, what):
+            was = pmd.xstats(port).get(what, 0)
+            until(lambda: pmd.xstats(port).get(what, 0) > was + 100, f"{what} of port {port}")
+
+        def start():
+            # What was attached testpmd takes for its own to send on until it is told.
+            pmd.command(f"set portlist {a},{b}")
+            until(lambda: pmd.link_is_up(a) and pmd.link_is_up(b), "both links are up")
+            pmd.command("start tx_first 8")
+
+        start()
+        grows(b, "member_net_wire1_rx_packets")
+        pmd.command("stop")
+        for wire in ("net_wire4,peer=net_wire5", "net_wire5"):
+            assert "is attached" in pmd.command(f"port attach {wire}"), pmd.text[-2000:]
+        start()
+        grows(a, "member_net_wire4_tx_packets")  # awaited, and now they are there
+        grows(b, "member_net_wire5_tx_packets")
+        # A member is not testpmd's to detach; nothing changes.
+        assert "Failed to detach" in pmd.command("device detach net_wire4"), pmd.text[-2000:]
+        grows(a, "member_net_wire4_tx_packets")
+        pmd.command("stop")
+
+        for port in (a, b):
+            pmd.command(f"port stop {port}")
+            assert "Done" in pmd.command(f"port detach {port}"), pmd.text[-2000:]
+        summary = pmd.command("show port summary all")
+        assert "net_lagg" not in summary and "net_wire4" in summary, summary
+        for wire in ("net_wire4", "net_wire5"):  # testpmd forwards only when all it sees are started
+            assert "Done" in pmd.command(f"device detach {wire}"), pmd.text[-2000:]
+        for lagg in LAGGS:
+            name, devargs = lagg.removeprefix("--vdev=").split(",", 1)
+            assert "is attached" in pmd.command(f"port attach {name},{devargs}"), pmd.text[-2000:]
+        a, b = pmd.port_of("net_lagg0"), pmd.port_of("net_lagg1")
+        for port in (a, b):
+            assert "Done" in pmd.command(f"port start {port}"), pmd.text[-2000:]
+        start()
+        grows(a, "rx_good_packets")
+        grows(b, "rx_good_packets")
+        pmd.command("stop")
+        code, text = pmd.quit()
+        assert code == 0 and "PANIC" not in text, text[-2000:]
+
+
 def port_info_tells_what_it_is(plugins):
     with Testpmd(plugins, (*WIRES, *LAGGS), "--rxq=2", "--txq=2") as pmd:
         pmd.prompt()
@@ -247,13 +299,14 @@ if __name__ == "__main__":
         it_forwards_when_laggs_come_after_their_members,
         it_forwards_when_laggs_come_before_their_members,
         it_forwards_when_a_lagg_comes_between_its_members,
-        it_swaps_addresses_on_two_queues,
+        it_forwards_in_every_mode_on_two_queues,
         it_sends_many_flows_by_flow,
         it_sends_in_turn,
         it_sends_on_one_member_under_failover,
         it_stops_and_starts_under_an_application_that_forwards,
         link_down_holds_traffic_and_link_up_lets_it_go_on,
         a_cut_member_is_avoided_and_used_again_when_healed,
+        members_and_laggs_are_attached_and_detached_while_it_forwards,
         port_info_tells_what_it_is,
         it_ends_well_while_it_forwards,
         it_ends_well_after_its_ports_were_closed]))

@@ -14,7 +14,9 @@ import time
 
 from lab import skip, text_of, until
 
-QEMU = "qemu-system-x86_64"
+_PROGRAM = "qemu-system-x86_64"
+QEMU = (_PROGRAM,)  # words of a command
+_NEWER = os.environ.get("NET_LAGG_QEMU", "")  # unpacked packages of a newer one
 KERNEL = os.environ.get("NET_LAGG_GUEST", "")  # an unpacked package of a Linux kernel
 _DONE = "===done"
 _INIT = f"""#!/bin/sh
@@ -31,18 +33,27 @@ poweroff -f
 
 
 def require():
-    for program in (QEMU, "busybox", "ldd"):
+    for program in (_PROGRAM, "busybox", "ldd"):
         if shutil.which(program) is None:
             skip(f"{program} is not installed")
     if not glob.glob(os.path.join(KERNEL, "boot", "vmlinuz-*")):
         skip(f"no guest kernel in '{KERNEL}': buildtools/bootstrap test unpacks one")
 
 
-def devices_of(qemu):
-    """Names of the devices that it can emulate."""
-    said = subprocess.run([qemu, "-device", "help"], stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT, text=True, check=False).stdout
-    return set(re.findall(r'^name "([^"]+)"', said, re.MULTILINE))
+def newer_qemu():
+    """Words of a command, like QEMU, or None.  It finds its own parts where it was unpacked."""
+    program = os.path.join(_NEWER, "usr", "bin", _PROGRAM)
+    if not _NEWER or not os.path.exists(program):
+        return None
+    modules_of = glob.glob(os.path.join(_NEWER, "usr", "lib", "*", "qemu"))
+    return ("env", *(f"QEMU_MODULE_DIR={folder}" for folder in modules_of[:1]), program, "-L",
+            os.path.join(_NEWER, "usr", "share", "qemu"))
+
+
+def emulates(qemu, device):
+    """Asked for this one: a list of all would load modules, perhaps of another QEMU."""
+    return subprocess.run([*qemu, "-device", device + ",help"], stdout=subprocess.DEVNULL,
+                          stderr=subprocess.DEVNULL, check=False).returncode == 0
 
 
 def _contents(path):
@@ -144,7 +155,7 @@ class Image:
 
 def command_line(image, memory=256, boot="", qemu=QEMU):
     """QEMU's, without serial lines, monitor and devices; `image` is a file."""
-    return [qemu, "-nodefaults", "-accel", "tcg,thread=multi", "-cpu", "max", "-m", str(memory),
+    return [*qemu, "-nodefaults", "-accel", "tcg,thread=multi", "-cpu", "max", "-m", str(memory),
             "-display", "none", "-no-reboot", "-nic", "none",
             "-kernel", glob.glob(os.path.join(KERNEL, "boot", "vmlinuz-*"))[0], "-initrd", image,
             "-append", f"console=ttyS0 quiet panic=-1 mitigations=off {boot}"]
@@ -154,6 +165,7 @@ class Machine:
     """A guest that runs in the name space "wire"."""
 
     def __init__(self, lab, image, devices, qemu=QEMU, **options):
+        self.said = ""
         names = [os.path.join(lab.folder, name) for name in ("initrd", "serial", "monitor")]
         image_file, serial, self._monitor = names
         image.write(image_file)
@@ -164,13 +176,13 @@ class Machine:
             "qemu")
         self._serial = self.connect(serial)
         self._serial.settimeout(0.2)
-        self.said = ""
         begin = time.monotonic()
         self._until_done(90)
         self.boot_seconds = time.monotonic() - begin
 
     def alive(self):
-        assert self.process.poll() is None, text_of(self.process)[-1000:]
+        assert self.process.poll() is None, \
+            f"{text_of(self.process)[-1000:]}\nthe guest said {self.said[-1500:]}"
         return True
 
     def connect(self, path):

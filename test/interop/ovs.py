@@ -4,7 +4,7 @@ folder and its name space.  Its view of a member is in the form that lagg_proces
 import os
 import re
 
-from lab import end, tool, until
+from lab import end, text_of, tool, until
 from lagg_process import WORKING, make_end
 
 PROGRAMS = ("ovsdb-tool", "ovsdb-server", "ovs-vsctl", "ovs-vswitchd", "ovs-appctl")
@@ -19,9 +19,12 @@ def working(view, other):
 
 
 class OpenVSwitch:
-    def __init__(self, lab, space):
-        self.lab, self.space = lab, space
-        self.folder = os.path.join(lab.folder, "ovs")
+    """`program`: the switch itself; `settings`: of its database, before it starts; `environment`: what
+    it is to have besides."""
+
+    def __init__(self, lab, space, program="ovs-vswitchd", settings=(), environment=None):
+        self.lab, self.space, self.program = lab, space, program
+        self.folder = os.path.join(lab.folder, "ovs-" + space)
         os.mkdir(self.folder)
         self._environment = {f"OVS_{name}DIR": self.folder for name in ("RUN", "LOG", "DB")}
         database = os.path.join(self.folder, "conf.db")
@@ -33,14 +36,21 @@ class OpenVSwitch:
                   environment=self._environment)
         until(lambda: os.path.exists(self._socket), "Open vSwitch's database", 20)
         self.configure("init")
+        if settings:
+            self.configure("set", "Open_vSwitch", ".", *settings)
+        self._environment.update(environment or {})
         self._start_switch()
 
     def _start_switch(self):
         self.switch = self.lab.start(
-            self.space, ["ovs-vswitchd", f"unix:{self._socket}", f"--unixctl={self._control}",
+            self.space, [self.program, f"unix:{self._socket}", f"--unixctl={self._control}",
                          "-vconsole:info"], "switch", environment=self._environment)
-        until(lambda: os.path.exists(self._control) and
-              "healthy" not in self.ask("version", check=False), "Open vSwitch", 20)
+        until(lambda: self._alive() and os.path.exists(self._control) and
+              self.ask("version", check=False).startswith("ovs-vswitchd"), "Open vSwitch", 20)
+
+    def _alive(self):
+        assert self.switch.poll() is None, f"Open vSwitch ended: {text_of(self.switch)[-2000:]}"
+        return True
 
     def configure(self, *words):
         return tool("ovs-vsctl", f"--db=unix:{self._socket}", "--no-wait", *words)
@@ -100,6 +110,12 @@ class OpenVSwitch:
                      for word in fields[f"{whose} state"].split()))
             found["members"][name] = member
         return found
+
+    def used(self, bond):
+        """The interface that a bond uses which uses one at a time; None: none, or all."""
+        text = self.ask("bond/show", bond, check=False)
+        found = re.search(r"^active(?: member| sl[a]ve)? mac: [0-9a-f:]+\((\S+)\)", text, re.MULTILINE)
+        return found.group(1) if found and "bond_mode: active-backup" in text else None
 
     def enabled(self, bond):
         """Interfaces that the bond sends on."""

@@ -73,7 +73,7 @@ CARDS = {
     "vmxnet3": Card("vmxnet3", "vmxnet3", queues=2),
     # net_e1000_em rounds its buffers down to a power of two, and grows its MTU beyond that.
     "e1000": Card("e1000", "e1000", buffer=16384, settles=1.2, pci=True),
-    "e1000e": Card("e1000e", "e1000", tells_down=False, buffer=16384),
+    "e1000e": Card("e1000e", "e1000", buffer=16384),
     "igb": Card("igb", "e1000", queues=2, hears_rss=True),
 }
 
@@ -83,13 +83,14 @@ def address(number, cards):
         f"0000:0{number + 1}:00.0"
 
 
-def _drivers(cards):
-    """Files of the PMDs that the cards need, beside the libraries that laggd runs with."""
+def _drivers(cards, more=()):
+    """Files of the PMDs that the cards need, and of `more`, beside the libraries that laggd runs
+    with."""
     eal = [path for path in machine.libraries_of(LAGGD) if "librte_eal" in path]
     assert eal, f"{LAGGD} runs with no librte_eal"
     folder = os.path.dirname(os.path.realpath(eal[0]))
     found = []
-    for name in ("mempool_ring", *sorted({"net_" + card.pmd for card in cards})):
+    for name in ("mempool_ring", *sorted({"net_" + card.pmd for card in cards}), *more):
         for where in (folder, *glob.glob(os.path.join(folder, "dpdk", "pmds-*"))):
             versions = sorted(glob.glob(os.path.join(where, f"librte_{name}.so.*")), key=len)
             if versions:
@@ -100,14 +101,14 @@ def _drivers(cards):
     return found
 
 
-def image(cards, driver, for_hand=False):
+def image(cards, driver, for_hand=False, more=()):
     made = machine.Image()
     made.folder("var/run")
     made.load_at_boot(["vfio_iommu_type1", "vfio-pci"] if driver == "vfio-pci" else
                       ["uio_pci_generic"])
     made.program(LAGGD, "bin/laggd")
     plugins = []
-    for path in _drivers(cards):
+    for path in _drivers(cards, more):
         plugins.append("-d /lib/" + os.path.basename(path))
         made.program(path, plugins[-1].split()[-1].lstrip("/"))
     default = f"--vdev={LAGG},policy=lacp,lacp_rate=fast," + ",".join(
@@ -153,10 +154,12 @@ def boot_options(driver):
 
 
 class NicGuest(machine.Machine):
-    def __init__(self, lab, cards, driver, taps, qemu=machine.QEMU):
+    """`more`: names of further PMDs, as in librte_<name>.so."""
+
+    def __init__(self, lab, cards, driver, taps, qemu=machine.QEMU, more=()):
         self.cards, self.driver = cards, driver
         console = os.path.join(lab.folder, "console")
-        super().__init__(lab, image(cards, driver),
+        super().__init__(lab, image(cards, driver, more=more),
                          ["-chardev", f"socket,id=c,path={console},server=on,wait=off",
                           "-serial", "chardev:c", *devices(cards, driver, taps)],
                          qemu=qemu, memory=MEMORY, boot=boot_options(driver))
@@ -187,14 +190,15 @@ class NicGuest(machine.Machine):
 
 
 class Laggd:
-    """laggd in the guest, with every card a member of one lagg."""
+    """laggd in the guest, with every card a member of one lagg; or `vdev` instead of the lagg."""
 
-    def __init__(self, guest, devargs, *options):
+    def __init__(self, guest, devargs, *options, vdev=None):
         self.guest = guest
         self.members = guest.addresses()
         self.said = ""
         self._asked = 0
-        vdev = f"--vdev={LAGG},{devargs}," + ",".join(f"member={name}" for name in self.members)
+        vdev = vdev or f"--vdev={LAGG},{devargs}," + ",".join(
+            f"member={name}" for name in self.members)
         begin = time.monotonic()
         # Not cat: busybox' splices, and keeps the pipe locked while it waits for the line.
         guest.run("dd bs=512 <&5 > /in 2>/dev/null & feeder=$!; "
@@ -273,9 +277,9 @@ class Laggd:
         print("  " + "\n  ".join(self.said.splitlines()[-40:]), flush=True)
 
 
-def by_hand(lab, cards, driver, taps):
+def by_hand(lab, cards, driver, taps, qemu=machine.QEMU):
     """QEMU's command line for a guest on this terminal."""
     path = os.path.join(lab.folder, "initrd")
     image(cards, driver, for_hand=True).write(path)
-    return [*machine.command_line(path, memory=MEMORY, boot=boot_options(driver)),
+    return [*machine.command_line(path, memory=MEMORY, boot=boot_options(driver), qemu=qemu),
             "-serial", "mon:stdio", *devices(cards, driver, taps)]

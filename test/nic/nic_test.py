@@ -8,7 +8,8 @@ looked at when it comes back.
 
 CARDS is virtio, e1000, mixed (vmxnet3 and virtio), vmxnet3, e1000e or igb.  By hand, the tests'
 environment is needed: LAGGD is the built laggd, and NET_LAGG_GUEST an unpacked kernel
-(.deps/guest-kernel, from buildtools/bootstrap test).  Root only."""
+(.deps/guest-kernel, from buildtools/bootstrap test); for e1000e and igb NET_LAGG_QEMU, too
+(.deps/guest-qemu, from buildtools/bootstrap long).  Root only."""
 
 import os
 import re
@@ -35,6 +36,8 @@ SETS = {
     "igb": (("igb", "igb"), "vfio-pci"),
 }
 ALWAYS = ("virtio", "mixed")  # the others when the tests may be long
+# QEMU 7.2, which Debian 12 has, never tells that an e1000e's link is down, and has no igb.
+NEWER = ("e1000e", "igb")
 TAPS = ["o0", "o1"]
 DEVARGS = "policy=lacp,lacp_rate=fast,hash=l3+l4"
 LOOP = ("--port-topology=loop", "--auto-start", "--hot-plug")
@@ -339,8 +342,9 @@ def large_frames_and_several_queues():
     with Running("--forward-mode=macswap", f"--rxq={queues}", f"--txq={queues}", "--nb-cores=1",
                  f"--mbuf-size={max(card.buffer for card in guest.cards) + 128}",
                  "--total-num-mbufs=4096", "--rxd=256", "--txd=256"):
-        for name in (*laggd.members, LAGG):
-            assert info(name)["Rx queues"].startswith(f"{queues} of"), info(name)
+        assert info(LAGG)["Rx queues"].startswith(f"{queues} of"), info(LAGG)
+        for name in laggd.members:  # and one for LACP, where the card can have it
+            assert int(info(name)["Rx queues"].split(" of")[0]) >= queues, info(name)
         assert_whole(1.0, *udp(), **PACE)
         if queues > 1:
             counted = [int(laggd.command(f"show port xstats {LAGG}").split(
@@ -398,16 +402,19 @@ def main(words):
     machine.require()
     kinds, driver = SETS[name]
     cards = [CARDS[kind] for kind in kinds]
+    qemu = machine.newer_qemu() if name in NEWER else machine.QEMU
+    if qemu is None:
+        skip(f"{name} needs a newer QEMU: buildtools/bootstrap long unpacks one, where it can be had")
     for card in cards:
-        if card.device not in machine.devices_of(machine.QEMU):
-            skip(f"this {machine.QEMU} emulates no {card.device}")
+        if not machine.emulates(qemu, card.device):
+            skip(f"{' '.join(qemu)} emulates no {card.device}")
     lab = Lab()
     try:
         start_switch(cards)
         if shell:
             return subprocess.call(["ip", "netns", "exec", lab.spaces["wire"],
-                                    *by_hand(lab, cards, driver, TAPS)])
-        guest = NicGuest(lab, cards, driver, TAPS)
+                                    *by_hand(lab, cards, driver, TAPS, qemu)])
+        guest = NicGuest(lab, cards, driver, TAPS, qemu)
         say(f"guest up in {guest.boot_seconds:.1f} s: {guest.bound}")
         assert list(guest.bound) == guest.addresses(), guest.bound
         return check_all([check for check in CHECKS

@@ -41,29 +41,42 @@ EXPECTED = [
      ['bookworm/updates']),
 ]
 
+# The same, of deb entries for the release's backports.
+BACKPORTS = [
+    ({'sources.list.d/debian.sources': OWN + '\n' + OWN.replace('bookworm bookworm-updates',
+                                                                'bookworm-security')},
+     ['bookworm-backports']),
+    ({'sources.list.d/vendor.sources': FOREIGN}, []),
+    ({'sources.list': 'deb http://mirror.example/debian sid main\n'}, []),
+]
+
 
 def check(root):
     """With files of its own: what they yield, one line an entry.  Else the expectations."""
-    def suites(folder):
-        entries = source_entries.source_entries(folder, 'debian', 'bookworm')
+    def suites(folder, backports=False):
+        entries = list(source_entries.source_entries(folder, 'debian', 'bookworm', backports))
+        wanted = 'Types: deb\n' if backports else 'Types: deb-src\n'
+        assert all(entry.startswith(wanted) for entry in entries), entries
         return [entry.split('Suites: ')[1].split('\nComponents')[0] for entry in entries]
 
     if root != tree.ROOT:
         return suites(root)
     problems = []
 
-    def compare(tree_files, expected):
+    def compare(tree_files, expected, backports=False):
         with tempfile.TemporaryDirectory() as name:
             folder = pathlib.Path(name)
             for path, text in tree_files.items():
                 (folder / path).parent.mkdir(parents=True, exist_ok=True)
                 (folder / path).write_text(text)
-            got = suites(folder)
+            got = suites(folder, backports)
         if got != expected:
             problems.append(f'{tree_files}: expected {expected}, got {got}')
 
     for tree_files, expected in EXPECTED:
         compare(tree_files, expected)
+    for tree_files, expected in BACKPORTS:
+        compare(tree_files, expected, backports=True)
     return problems
 
 
