@@ -126,10 +126,14 @@ LAGG_AVX512VL void group_by_flow(flow_table const& table, typename Read::frame c
         group_hashed_by<Read, avx2::by_flowid<Read>>(table, frames, count, groups);
     } else if (rule.symmetric) {
         lagg::group_by_flow<Read>(table, frames, count, groups);
-    } else if (!rule.l2) {
-        group_hashed_by<Read, avx2::by_headers<Read, false, true>>(table, frames, count, groups);
     } else if (rule.l3 || rule.l4) {
-        group_hashed_by<Read, avx2::by_headers<Read, true, true>>(table, frames, count, groups);
+        bool const odd = avx2::begins_odd<Read>(frames, count);
+        auto const group = rule.l2
+                               ? (odd ? group_hashed_by<Read, avx2::by_odd_headers<Read, true>>
+                                      : group_hashed_by<Read, avx2::by_headers<Read, true, true>>)
+                               : (odd ? group_hashed_by<Read, avx2::by_odd_headers<Read, false>>
+                                      : group_hashed_by<Read, avx2::by_headers<Read, false, true>>);
+        group(table, frames, count, groups);
     } else {
         group_hashed_by<Read, avx2::by_headers<Read, true, false>>(table, frames, count, groups);
     }
