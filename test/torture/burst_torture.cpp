@@ -779,7 +779,8 @@ void BurstTorture::torture(kind_set enabled, std::uint64_t brief) {
     say("frames-turned-away", all.turned_away);
     say("copies-due", all.copies_due);
     say("copies-arrived", all.copies_arrived);
-    say("copies-counted-lost", copies_lost + lost);
+    say("copies-counted-lost", copies_lost + lost - (control - all.control_arrived));
+    say("control-frames-lost", control - all.control_arrived);
     say("frames-received", all.delivered);
     say("frames-from-far", all.far_sent);
     say("control-frames", control);
