@@ -183,7 +183,8 @@ void without_member(lagg_port& lagg, vdev& member, unsigned) {
 
 /// The change itself, in the middle of traffic: refused and unseen, or done.
 TEST_P(OutOfMemory, R9AChangeIsMadeOrNotAndTheNextOneWorks) {
-    auto const& [what, many] = GetParam();
+    auto const& what = std::get<0>(GetParam()); // clang 14 captures no structured binding
+    long const many = std::get<1>(GetParam());
     unsigned const before = pool_level();
     {
         vdev a = sink("check=1");
