@@ -197,7 +197,8 @@ public:
     bool wait_for_loss(unsigned index) {
         alignas(nlmsghdr) char datagram[32'768];
         for (pollfd p{fd_, POLLIN, 0}; poll(&p, 1, 1000) > 0;) {
-            auto left = static_cast<int>(recv(fd_, datagram, sizeof datagram, 0));
+            ssize_t const got = recv(fd_, datagram, sizeof datagram, 0);
+            auto left = static_cast<unsigned>(got > 0 ? got : 0);
             for (auto* h = reinterpret_cast<nlmsghdr*>(datagram); NLMSG_OK(h, left);
                  h = NLMSG_NEXT(h, left)) {
                 auto const* const info = static_cast<ifinfomsg const*>(NLMSG_DATA(h));

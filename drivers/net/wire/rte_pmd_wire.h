@@ -124,7 +124,8 @@ int rte_pmd_wire_refuse(uint16_t port, uint32_t limit);
  * @return 0; -ENODEV; -EINVAL unknown op, err not positive. */
 int rte_pmd_wire_fail_op(uint16_t port, enum rte_pmd_wire_op op, int err, uint32_t count);
 
-/** As rte_pmd_wire_fail_op(), for the `count` calls that follow on `skip` calls that do not fail. */
+/** As rte_pmd_wire_fail_op(), for the `count` calls that follow on `skip` calls that do not fail.
+ */
 int rte_pmd_wire_fail_op_after(uint16_t port, enum rte_pmd_wire_op op, int err, uint32_t skip,
                                uint32_t count);
 
