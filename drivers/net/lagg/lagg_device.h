@@ -178,7 +178,7 @@ private:
     void members_reported(std::vector<member_id> const& started,
                           std::vector<event::filter_changed> const& filters,
                           std::array<reach, max_members> const& by);
-    bool flush(time_point at) noexcept;
+    bool flush(time_point at);
     void flush_or_throw(time_point at);
     void carry_out_rest();
     void carry_out(effect::publish& e);

@@ -129,7 +129,7 @@ time_point device::settle(time_point at) {
 }
 
 /// Carries out what was decided, as far as there is memory; false: settle() goes on with it.
-bool device::flush(time_point at) noexcept {
+bool device::flush(time_point at) {
     try {
         flush_or_throw(at);
         return true;

@@ -11,7 +11,7 @@ namespace lagg::pmd {
 
 /// What rte_eth_dev_configure() of the member is to get.  Its RSS key points into `s` or, where the
 /// member's key has another length, to memory that lasts until the next call on this thread.
-rte_eth_conf conf_for(port_settings const& s, rte_eth_dev_info const& member);
+rte_eth_conf conf_for(port_settings const& s, rte_eth_dev_info const& info);
 
 /// The queue's configuration with the member's own defaults where the application left 0.
 rte_eth_rxconf conf_for(rx_queue_setting const& q, port_settings const& s,

@@ -192,11 +192,13 @@ private:
         auto const m = std::find_if(control.members().begin(), control.members().end(),
                                     [id](member const& x) { return x.id == id; });
         bool const nobody = m == control.members().end();
-        if (nobody || m->phase == member_phase::present || m->phase == member_phase::joining) {
+        // what handle() leaves of `m` is nobody's any more
+        auto const phase = nobody ? member_phase::present : m->phase;
+        if (phase == member_phase::present || phase == member_phase::joining) {
             handle(event::member_quiescent{.id = id});
             handle(event::member_released{.id = id});
         }
-        if (nobody || m->phase == member_phase::present) {
+        if (phase == member_phase::present) {
             handle(event::member_prepared{.id = id, .error = errc::device});
         }
     }
