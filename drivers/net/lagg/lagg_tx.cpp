@@ -509,7 +509,7 @@ member_set sharing_members(snapshot const& s) noexcept {
                         : offer{prepare(s, q, members[m], frames, count), 0, false};
     }
     share(frames, count, static_cast<std::uint16_t>(std::popcount(sharing)));
-    rte_mbuf* lists[max_members * chunk_size];
+    alignas(cache_line) rte_mbuf* lists[max_members * chunk_size]; // no store in two lines
     grouping().to_each(member_count, frames, count, lists);
     for (std::size_t m = 0; m < member_count; ++m) {
         if ((sharing >> m & 1U) != 0) {
@@ -538,7 +538,7 @@ settle_equal(tx_queue& q, snapshot const& s, member_set sharing, std::uint16_t c
     distributing_member const* const members = s.distributing.begin();
     std::size_t const member_count = s.distributing.size();
     share(frames, count, static_cast<std::uint16_t>(member_count));
-    rte_mbuf* lists[max_members * chunk_size];
+    alignas(cache_line) rte_mbuf* lists[max_members * chunk_size]; // no store in two lines
     grouping().to_each(member_count, frames, count, lists);
     std::uint16_t took[max_members];
     std::uint16_t least = count;
