@@ -13,6 +13,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <mutex>
 #include <utility>
 
 #include <pthread.h>
@@ -589,6 +590,11 @@ void traffic_thread::answer(std::size_t wire, rte_mbuf const& frame) {
         return;
     }
     std::memcpy(rte_pktmbuf_append(m, lacp::frame_size), out.data(), out.size());
+    // All answers go to the one ring of steered frames, and rte_ring's producers wait for each
+    // other with a relaxed load: by the C++ model what the first one wrote is then not the
+    // consumer's.
+    static std::mutex one_at_a_time;
+    std::lock_guard const hold(one_at_a_time);
     if (rte_eth_tx_burst(shared_.far[wire], queue_, &m, 1) == 1) {
         ++sums_.far_sent;
         ++sums_.far_answers;
