@@ -17,13 +17,22 @@
 #include <atomic>
 #include <cstdint>
 
+// gcc defines __SANITIZE_THREAD__; clang has to be asked.
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define LAGG_TSAN_LOOKS 1
+#endif
+#elif defined(__SANITIZE_THREAD__)
+#define LAGG_TSAN_LOOKS 1
+#endif
+
 namespace lagg::pmd {
 
 /// A statistic: one lcore adds, anybody reads.  A reader may lag, it never sees a torn value.
 class counter {
 public:
     void add(std::uint64_t n) noexcept {
-#if defined(__x86_64__) && !defined(__SANITIZE_THREAD__)
+#if defined(__x86_64__) && !defined(LAGG_TSAN_LOOKS)
         // single writer: the lines below in the one instruction that compilers do not make of them
         asm("addq %1, %0" : "+m"(value_) : "er"(n) : "cc");
 #else
