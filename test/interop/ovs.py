@@ -115,7 +115,9 @@ class OpenVSwitch:
         """The interface that a bond uses which uses one at a time; None: none, or all."""
         text = self.ask("bond/show", bond, check=False)
         found = re.search(r"^active(?: member| sl[a]ve)? mac: [0-9a-f:]+\((\S+)\)", text, re.MULTILINE)
-        return found.group(1) if found and "bond_mode: active-backup" in text else None
+        if found is None or found.group(1) == "none" or "bond_mode: active-backup" not in text:
+            return None
+        return found.group(1)
 
     def enabled(self, bond):
         """Interfaces that the bond sends on."""

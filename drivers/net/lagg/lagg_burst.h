@@ -10,9 +10,10 @@
 namespace lagg::pmd {
 
 /// ethdev's functions, with `inside_burst` set around them: the callbacks are the application's.
-std::uint16_t slow_send(std::uint16_t port, std::uint16_t queue, rte_mbuf** frames,
+/// By reference: whoever does not come here need not keep copies.
+std::uint16_t slow_send(std::uint16_t const& port, std::uint16_t const& queue, rte_mbuf** frames,
                         std::uint16_t count) noexcept;
-std::uint16_t slow_receive(std::uint16_t port, std::uint16_t queue, rte_mbuf** frames,
+std::uint16_t slow_receive(std::uint16_t const& port, std::uint16_t const& queue, rte_mbuf** frames,
                            std::uint16_t count) noexcept;
 
 inline bool has_callback(rte_ethdev_qdata const& queues, std::uint16_t queue) noexcept {
@@ -21,7 +22,7 @@ inline bool has_callback(rte_ethdev_qdata const& queues, std::uint16_t queue) no
 }
 
 /// Returns n: frames [0, n) are the member's.
-inline std::uint16_t send(std::uint16_t port, std::uint16_t queue, rte_mbuf** frames,
+inline std::uint16_t send(std::uint16_t const& port, std::uint16_t const& queue, rte_mbuf** frames,
                           std::uint16_t count) noexcept {
     struct rte_eth_fp_ops const& ops = rte_eth_fp_ops[port];
     if (has_callback(ops.txq, queue)) [[unlikely]] {
@@ -31,8 +32,8 @@ inline std::uint16_t send(std::uint16_t port, std::uint16_t queue, rte_mbuf** fr
 }
 
 /// Returns n: frames [0, n) were received.
-inline std::uint16_t receive(std::uint16_t port, std::uint16_t queue, rte_mbuf** frames,
-                             std::uint16_t count) noexcept {
+inline std::uint16_t receive(std::uint16_t const& port, std::uint16_t const& queue,
+                             rte_mbuf** frames, std::uint16_t count) noexcept {
     struct rte_eth_fp_ops const& ops = rte_eth_fp_ops[port];
     if (has_callback(ops.rxq, queue)) [[unlikely]] {
         return slow_receive(port, queue, frames, count);

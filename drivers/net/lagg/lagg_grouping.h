@@ -22,6 +22,11 @@ struct mbuf_reader {
     static std::uint8_t const* data(rte_mbuf const* m) noexcept { return first_byte(*m); }
     static std::uint32_t length(rte_mbuf const* m) noexcept { return m->data_len; }
     static bool has_flowid(rte_mbuf const* m) noexcept { return has_flow_id(*m); }
+    static bool all_have_flowid(rte_mbuf const* a, rte_mbuf const* b, rte_mbuf const* c,
+                                rte_mbuf const* d) noexcept {
+        return (a->ol_flags & b->ol_flags & c->ol_flags & d->ol_flags & RTE_MBUF_F_RX_RSS_HASH) !=
+               0;
+    }
     static std::uint32_t flowid(rte_mbuf const* m) noexcept { return m->hash.rss; }
 };
 

@@ -14,7 +14,7 @@
 
 namespace lagg::pmd {
 
-[[gnu::noinline]] std::uint16_t slow_receive(std::uint16_t port, std::uint16_t queue,
+[[gnu::noinline]] std::uint16_t slow_receive(std::uint16_t const& port, std::uint16_t const& queue,
                                              rte_mbuf** frames, std::uint16_t count) noexcept {
     inside_burst = true;
     std::uint16_t const n = rte_eth_rx_burst(port, queue, frames, count);

@@ -24,7 +24,7 @@ namespace lagg::pmd {
 // Out of line, and named: all that a burst may do with an atomic read-modify-write, or through
 // ethdev.
 
-[[gnu::noinline]] std::uint16_t slow_send(std::uint16_t port, std::uint16_t queue,
+[[gnu::noinline]] std::uint16_t slow_send(std::uint16_t const& port, std::uint16_t const& queue,
                                           rte_mbuf** frames, std::uint16_t count) noexcept {
     inside_burst = true;
     std::uint16_t const n = rte_eth_tx_burst(port, queue, frames, count);
@@ -145,6 +145,18 @@ private:
     }
 };
 
+/// What was refused becomes the tail of a burst of one chunk.  Returns how many frames were taken.
+[[gnu::noinline, gnu::cold]] std::uint16_t give_back(chunk_state const& chunk) noexcept {
+    leftovers<rte_mbuf*> left(chunk.frames);
+    left.keep(0, chunk.refused);
+    return static_cast<std::uint16_t>(left.finish(chunk.count));
+}
+
+/// Most bursts are: they go a shorter way.
+bool is_one_chunk(snapshot const& s, std::uint16_t count) noexcept {
+    return count <= chunk_size && !s.tx_prepare;
+}
+
 /// One member burst for each member that gets something; none needs a prepare.
 [[gnu::always_inline]] inline void send_shares(tx_queue& q, snapshot const& s, chunk_state& chunk,
                                                frame_groups& groups) noexcept {
@@ -260,25 +272,22 @@ struct each_its_flows_unless_held {
                                                 dealt turns) noexcept {
     distributing_member const* member = s.distributing.begin() + first;
     distributing_member const* const last = s.distributing.end();
-    auto const send_each = [&](rte_mbuf** column, rte_mbuf* const* stop, std::uint16_t size) {
-        for (; column != stop; column += chunk_size) {
-            std::uint16_t const taken = send_prepared(q, *member, column, size);
-            if (taken < size) [[unlikely]] {
-                chunk.refuse_column(static_cast<std::size_t>(member - s.distributing.begin()),
-                                    s.distributing.size(),
-                                    static_cast<std::size_t>(column - columns) / chunk_size, taken,
-                                    column + taken);
-            }
-            if (++member == last) {
-                member = s.distributing.begin();
-            }
-        }
-    };
     rte_mbuf** const shorter = columns + turns.rest * chunk_size;
-    send_each(columns, shorter, static_cast<std::uint16_t>(turns.rounds + 1));
-    if (turns.rounds > 0) {
-        send_each(shorter, columns + s.distributing.size() * chunk_size,
-                  static_cast<std::uint16_t>(turns.rounds));
+    rte_mbuf** const stop = columns + s.distributing.size() * chunk_size;
+    auto size = static_cast<std::uint16_t>(turns.rounds + 1);
+    for (rte_mbuf** column = columns; column != stop; column += chunk_size) {
+        if (column == shorter && --size == 0) {
+            break;
+        }
+        std::uint16_t const taken = send_prepared(q, *member, column, size);
+        if (taken < size) [[unlikely]] {
+            chunk.refuse_column(
+                static_cast<std::size_t>(member - s.distributing.begin()), s.distributing.size(),
+                static_cast<std::size_t>(column - columns) / chunk_size, taken, column + taken);
+        }
+        if (++member == last) {
+            member = s.distributing.begin();
+        }
     }
 }
 
@@ -301,11 +310,16 @@ struct each_its_flows_unless_held {
     }
 }
 
-/// A frame to each member in turn.
-[[gnu::noinline]] std::uint16_t one_each_in_turn(tx_queue& q, snapshot const& s, rte_mbuf** frames,
-                                                 std::uint16_t count) noexcept {
-    auto const members = static_cast<std::uint32_t>(s.distributing.size());
-    std::size_t first = q.turn.member < members ? q.turn.member : 0;
+/// Whose turn it is, of `members`.
+std::size_t whose_turn(tx_queue const& q, std::size_t members) noexcept {
+    return q.turn.member < members ? q.turn.member : 0;
+}
+
+/// A frame to each member in turn: any burst.
+[[gnu::noinline]] std::uint16_t chunks_in_turn(tx_queue& q, snapshot const& s, rte_mbuf** frames,
+                                               std::uint16_t count) noexcept {
+    std::size_t const members = s.distributing.size();
+    std::size_t first = whose_turn(q, members);
     leftovers<rte_mbuf*> left(frames);
     chunk_state chunk{frames, 0};
     rte_mbuf* columns[max_members * chunk_size];
@@ -327,6 +341,20 @@ struct each_its_flows_unless_held {
     }
     q.turn = {static_cast<std::uint32_t>(first), 0};
     return static_cast<std::uint16_t>(left.finish(count));
+}
+
+/// The same for one chunk that needs no prepare, as most bursts are.
+[[gnu::noinline]] std::uint16_t chunk_in_turn(tx_queue& q, snapshot const& s, rte_mbuf** frames,
+                                              std::uint16_t count) noexcept {
+    std::size_t const members = s.distributing.size();
+    rte_mbuf* columns[max_members * chunk_size];
+    dealt const turns = grouping().in_turn(members, frames, count, columns);
+    std::size_t const first = whose_turn(q, members);
+    std::size_t const next = first + turns.rest;
+    q.turn = {static_cast<std::uint32_t>(next < members ? next : next - members), 0};
+    chunk_state chunk{frames, count};
+    send_columns(q, s, chunk, columns, first, turns);
+    return chunk.refused == 0 ? count : give_back(chunk);
 }
 
 [[gnu::noinline]] std::uint16_t short_turns(tx_queue& q, snapshot const& s, rte_mbuf** frames,
@@ -363,19 +391,36 @@ struct each_its_flows_unless_held {
 /// From so many frames on in a turn another call costs less than copying.
 constexpr std::uint32_t long_turn = 8;
 
-std::uint16_t in_turn(tx_queue& q, snapshot const& s, rte_mbuf** frames,
-                      std::uint16_t count) noexcept {
+[[gnu::noinline]] std::uint16_t in_turn(tx_queue& q, snapshot const& s, rte_mbuf** frames,
+                                        std::uint16_t count) noexcept {
     if (s.stride == 1) {
-        return one_each_in_turn(q, s, frames, count);
+        return is_one_chunk(s, count) ? chunk_in_turn(q, s, frames, count)
+                                      : chunks_in_turn(q, s, frames, count);
     }
     return s.stride < long_turn ? short_turns(q, s, frames, count)
                                 : long_turns(q, s, frames, count);
 }
 
-[[gnu::noinline]] std::uint16_t by_flow(tx_queue& q, snapshot const& s, rte_mbuf** frames,
-                                        std::uint16_t count) noexcept {
+[[gnu::noinline]] std::uint16_t chunks_by_flow(tx_queue& q, snapshot const& s, rte_mbuf** frames,
+                                               std::uint16_t count) noexcept {
     flow_table const table{s.hash, s.hash_plan, s.bucket, s.distributing.size()};
     return send_groups(q, s, frames, count, each_its_flows{table, grouping()});
+}
+
+[[gnu::noinline]] std::uint16_t chunk_by_flow(tx_queue& q, snapshot const& s, rte_mbuf** frames,
+                                              std::uint16_t count) noexcept {
+    flow_table const table{s.hash, s.hash_plan, s.bucket, s.distributing.size()};
+    frame_groups groups;
+    grouping().by_flow(table, frames, count, groups);
+    chunk_state chunk{frames, count};
+    send_shares(q, s, chunk, groups);
+    return chunk.refused == 0 ? count : give_back(chunk);
+}
+
+[[gnu::noinline]] std::uint16_t by_flow(tx_queue& q, snapshot const& s, rte_mbuf** frames,
+                                        std::uint16_t count) noexcept {
+    return is_one_chunk(s, count) ? chunk_by_flow(q, s, frames, count)
+                                  : chunks_by_flow(q, s, frames, count);
 }
 
 /// The same; frames of flows that are about to move stay the caller's.
@@ -395,12 +440,11 @@ struct owners_and_segments {
 };
 static_assert(offsetof(rte_mbuf, nb_segs) == offsetof(rte_mbuf, refcnt) + 2);
 
-/// One owner, one segment: in one comparison.
-bool is_simple(rte_mbuf const& frame) noexcept {
+std::uint32_t owners_and_segments_of(rte_mbuf const& frame) noexcept {
     std::uint32_t both = 0;
     __builtin_memcpy(&both, reinterpret_cast<char const*>(&frame) + offsetof(rte_mbuf, refcnt),
                      sizeof both);
-    return both == std::bit_cast<std::uint32_t>(owners_and_segments{});
+    return both;
 }
 
 /// `members` owners for each frame instead of one.  Most have one owner and one segment: then it is
@@ -410,15 +454,20 @@ bool is_simple(rte_mbuf const& frame) noexcept {
     auto const more = static_cast<std::int16_t>(members - 1);
     std::size_t i = 0;
     for (; i + 4 <= count; i += 4) {
-        rte_mbuf* const* const four = frames + i;
-        if (is_simple(*four[0]) && is_simple(*four[1]) && is_simple(*four[2]) &&
-            is_simple(*four[3])) [[likely]] {
-            rte_mbuf_refcnt_set(four[0], members);
-            rte_mbuf_refcnt_set(four[1], members);
-            rte_mbuf_refcnt_set(four[2], members);
-            rte_mbuf_refcnt_set(four[3], members);
+        rte_mbuf& a = *frames[i];
+        rte_mbuf& b = *frames[i + 1];
+        rte_mbuf& c = *frames[i + 2];
+        rte_mbuf& d = *frames[i + 3];
+        // none of these numbers is ever 0: all are 1 when no other bit is set in any of them
+        if ((owners_and_segments_of(a) | owners_and_segments_of(b) | owners_and_segments_of(c) |
+             owners_and_segments_of(d)) == std::bit_cast<std::uint32_t>(owners_and_segments{}))
+            [[likely]] {
+            rte_mbuf_refcnt_set(&a, members);
+            rte_mbuf_refcnt_set(&b, members);
+            rte_mbuf_refcnt_set(&c, members);
+            rte_mbuf_refcnt_set(&d, members);
         } else {
-            slow_share(four, 4, more);
+            slow_share(frames + i, 4, more);
         }
     }
     if (i < count) {
@@ -468,6 +517,15 @@ member_set sharing_members(snapshot const& s) noexcept {
         sharing |= static_cast<member_set>(!s.distributing[m].hands_on) << m;
     }
     return sharing == 0 ? 1 : sharing;
+}
+
+/// Whether all members share frames and none is to prepare them.
+bool all_share_untouched(snapshot const& s) noexcept {
+    bool other = s.tx_prepare;
+    for (distributing_member const& m : s.distributing) {
+        other |= m.hands_on;
+    }
+    return !other;
 }
 
 /// After all offers of a chunk: counts what some members lack, and takes back their references.
@@ -520,53 +578,64 @@ member_set sharing_members(snapshot const& s) noexcept {
     return settle(q, s, sharing, offers, frames, count);
 }
 
-/// As settle(), where all members were offered the same `count` frames.
-[[gnu::noinline, gnu::cold]] std::uint16_t
-settle_equal(tx_queue& q, snapshot const& s, member_set sharing, std::uint16_t const* took,
-             rte_mbuf** frames, std::uint16_t count) noexcept {
+/// As settle(), where all members share the frames and were offered the same `count`.
+[[gnu::noinline, gnu::cold]] std::uint16_t settle_equal(tx_queue& q, snapshot const& s,
+                                                        std::uint16_t const* took,
+                                                        rte_mbuf** frames,
+                                                        std::uint16_t count) noexcept {
     offer offers[max_members];
     for (std::size_t m = 0; m < s.distributing.size(); ++m) {
         offers[m] = {count, took[m], false};
     }
-    return settle(q, s, sharing, offers, frames, count);
+    return settle(q, s, sharing_members(s), offers, frames, count);
 }
 
-/// The same when all members share frames and none is to prepare them.
-[[gnu::always_inline]] inline std::uint16_t chunk_to_all(tx_queue& q, snapshot const& s,
-                                                         member_set sharing, rte_mbuf** frames,
-                                                         std::uint16_t count) noexcept {
+/// One chunk when all members share frames and none is to prepare them.
+[[gnu::noinline]] std::uint16_t chunk_to_all(tx_queue& q, snapshot const& s, rte_mbuf** frames,
+                                             std::uint16_t count) noexcept {
     distributing_member const* const members = s.distributing.begin();
     std::size_t const member_count = s.distributing.size();
     share(frames, count, static_cast<std::uint16_t>(member_count));
     alignas(cache_line) rte_mbuf* lists[max_members * chunk_size]; // no store in two lines
     grouping().to_each(member_count, frames, count, lists);
     std::uint16_t took[max_members];
-    std::uint16_t least = count;
+    bool refused = false;
     for (std::size_t m = 0; m < member_count; ++m) {
         took[m] = send_prepared(q, members[m], lists + m * chunk_size, count);
-        least = std::min(least, took[m]);
+        refused |= took[m] < count;
     }
-    return least == count ? count : settle_equal(q, s, sharing, took, frames, count);
+    return refused ? settle_equal(q, s, took, frames, count) : count;
 }
 
 /// A member that refused is tried again with the next chunk: the copies it missed are dropped, so
 /// nothing that comes later can pass them.  What no member took ends the burst.
-[[gnu::noinline]] std::uint16_t to_all(tx_queue& q, snapshot const& s, rte_mbuf** frames,
-                                       std::uint16_t count) noexcept {
-    member_set const sharing = sharing_members(s);
-    bool const simple =
-        !s.tx_prepare && static_cast<std::size_t>(std::popcount(sharing)) == s.distributing.size();
+/// `chunk`(frames, count) returns how many were taken.
+template<class Chunk>
+[[gnu::always_inline]] inline std::uint16_t chunks_to_all(rte_mbuf** frames, std::uint16_t count,
+                                                          Chunk chunk) noexcept {
     std::size_t taken = 0;
     while (taken < count) {
         auto const n = static_cast<std::uint16_t>(std::min(chunk_size, count - taken));
-        std::uint16_t const best = simple ? chunk_to_all(q, s, sharing, frames + taken, n)
-                                          : chunk_to_mixed(q, s, sharing, frames + taken, n);
+        std::uint16_t const best = chunk(frames + taken, n);
         taken += best;
         if (best < n) {
             break;
         }
     }
     return static_cast<std::uint16_t>(taken);
+}
+
+[[gnu::noinline]] std::uint16_t to_all(tx_queue& q, snapshot const& s, rte_mbuf** frames,
+                                       std::uint16_t count) noexcept {
+    if (!all_share_untouched(s)) {
+        member_set const sharing = sharing_members(s);
+        return chunks_to_all(frames, count, [&](rte_mbuf** chunk, std::uint16_t n) {
+            return chunk_to_mixed(q, s, sharing, chunk, n);
+        });
+    }
+    return chunks_to_all(frames, count, [&](rte_mbuf** chunk, std::uint16_t n) {
+        return chunk_to_all(q, s, chunk, n);
+    });
 }
 
 void count_burst(tx_queue& q, std::uint16_t taken, std::uint16_t count) noexcept {

@@ -20,6 +20,7 @@ namespace lagg {
 //   static std::uint8_t const* data(frame);            its first byte
 //   static std::uint32_t length(frame);                bytes that may be read from there on
 //   static bool has_flowid(frame);                     the NIC has hashed it
+//   static bool all_have_flowid(frame, ...);           all of four
 //   static std::uint32_t flowid(frame);
 
 /// What is needed to group; `plan`: of `rule`; `bucket`: by the hash's low eight bits, all values

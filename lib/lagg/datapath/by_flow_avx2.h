@@ -268,17 +268,51 @@ template<class Read, bool L2>
     return which;
 }
 
-/// The hashes of four frames, in the low half of each word.  L2, Upper: which lanes count.
-template<class Read, bool L2, bool Upper>
-LAGG_AVX2 inline void hash_block(flow_table const& table, rule_masks const& with,
-                                 typename Read::frame const* frames,
-                                 std::uint64_t* hashes) noexcept {
-    std::uint8_t const* data[block];
+/// `hashes`, put right for those of the four frames that are in `which`: one by one.
+template<class Read>
+[[gnu::noinline]] LAGG_AVX2 __m256i mended(flow_table const& table,
+                                           typename Read::frame const* frames, unsigned which,
+                                           __m256i hashes) noexcept {
+    std::uint64_t words[block];
+    auto* const all_four = reinterpret_cast<__m256i*>(words);
+    _mm256_storeu_si256(all_four, hashes);
+    hash_others<Read>(table, frames, which, words);
+    return _mm256_loadu_si256(all_four);
+}
+
+/// The same, together where they are of the same kind.
+template<class Read, bool L2>
+[[gnu::noinline]] LAGG_AVX2 __m256i mended_odd(flow_table const& table, rule_masks const& with,
+                                               typename Read::frame const* frames, unsigned which,
+                                               __m256i hashes) noexcept {
+    std::uint64_t words[block];
+    auto* const all_four = reinterpret_cast<__m256i*>(words);
+    _mm256_storeu_si256(all_four, hashes);
+    which = hash_odd<Read, L2>(table, with, frames, which, words);
+    hash_others<Read>(table, frames, which, words);
+    return _mm256_loadu_si256(all_four);
+}
+
+/// Where four frames begin; false when one of them is too short for what follows.
+template<class Read>
+[[gnu::always_inline]] inline bool locate(typename Read::frame const* frames,
+                                          std::uint8_t const** data) noexcept {
     for (std::size_t i = 0; i < block; ++i) {
         data[i] = Read::data(frames[i]);
         if (Read::length(frames[i]) < readable) [[unlikely]] {
-            return hash_others<Read>(table, frames, all_of_block, hashes);
+            return false;
         }
+    }
+    return true;
+}
+
+/// The hashes of four frames, in the low half of each word.  L2, Upper: which lanes count.
+template<class Read, bool L2, bool Upper>
+LAGG_AVX2 inline __m256i hash_block(flow_table const& table, rule_masks const& with,
+                                    typename Read::frame const* frames) noexcept {
+    std::uint8_t const* data[block];
+    if (!locate<Read>(frames, data)) [[unlikely]] {
+        return mended<Read>(table, frames, all_of_block, _mm256_setzero_si256());
     }
     // frames 0 and 2, 1 and 3: so that unpacking puts all four in order
     __m256i a = _mm256_setzero_si256();
@@ -303,37 +337,34 @@ LAGG_AVX2 inline void hash_block(flow_table const& table, rule_masks const& with
         a = _mm256_add_epi64(a, products(begin_a, with.l2_bytes, with.l2_key));
         b = _mm256_add_epi64(b, products(begin_b, with.l2_bytes, with.l2_key));
     }
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(hashes), finish(sum_of_halves(a, b)));
-
-    if (_mm256_movemask_epi8(_mm256_and_si256(plain_a, plain_b)) != -1) [[unlikely]] {
-        unsigned left = ~bits_of(both_halves(plain_a, plain_b)) & all_of_block;
-        if constexpr (Upper) {
-            left = hash_odd<Read, L2>(table, with, frames, left, hashes);
-        }
-        hash_others<Read>(table, frames, left, hashes);
+    __m256i const hashes = finish(sum_of_halves(a, b));
+    if (_mm256_movemask_epi8(_mm256_and_si256(plain_a, plain_b)) == -1) [[likely]] {
+        return hashes;
     }
+    unsigned const others = ~bits_of(both_halves(plain_a, plain_b)) & all_of_block;
+    if constexpr (Upper) {
+        return mended_odd<Read, L2>(table, with, frames, others, hashes);
+    }
+    return mended<Read>(table, frames, others, hashes);
 }
 
 /// The hashes of four frames that the NIC may have hashed.
 template<class Read>
-LAGG_AVX2 inline void flowid_block(flow_table const& table, __m256i key,
-                                   typename Read::frame const* frames,
-                                   std::uint64_t* hashes) noexcept {
-    std::uint64_t ids[block];
+LAGG_AVX2 inline __m256i flowid_block(flow_table const& table, __m256i key,
+                                      typename Read::frame const* frames) noexcept {
+    auto const id = [frames](std::size_t i) {
+        return static_cast<long long>(Read::flowid(frames[i]));
+    };
+    __m256i const changed = _mm256_xor_si256(_mm256_set_epi64x(id(3), id(2), id(1), id(0)), key);
+    __m256i const hashes = finish(_mm256_mul_epu32(changed, _mm256_srli_epi64(changed, 32)));
+    if (Read::all_have_flowid(frames[0], frames[1], frames[2], frames[3])) [[likely]] {
+        return hashes;
+    }
     unsigned without = 0;
     for (std::size_t i = 0; i < block; ++i) {
-        ids[i] = Read::flowid(frames[i]);
         without |= static_cast<unsigned>(!Read::has_flowid(frames[i])) << i;
     }
-    __m256i const changed = _mm256_xor_si256(
-        _mm256_set_epi64x(static_cast<long long>(ids[3]), static_cast<long long>(ids[2]),
-                          static_cast<long long>(ids[1]), static_cast<long long>(ids[0])),
-        key);
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(hashes),
-                        finish(_mm256_mul_epu32(changed, _mm256_srli_epi64(changed, 32))));
-    if (without != 0) [[unlikely]] {
-        hash_others<Read>(table, frames, without, hashes);
-    }
+    return mended<Read>(table, frames, without, hashes);
 }
 
 // What gives a block its hashes; classes, because a lambda does not inherit its function's target.
@@ -343,8 +374,8 @@ struct by_headers {
     rule_masks with;
     LAGG_AVX2 explicit by_headers(flow_table const& t) noexcept
         : table(t), with(masks_of(t.plan)) {}
-    LAGG_AVX2 void operator()(typename Read::frame const* frames, std::uint64_t* hashes) noexcept {
-        hash_block<Read, L2, Upper>(table, with, frames, hashes);
+    LAGG_AVX2 __m256i operator()(typename Read::frame const* frames) noexcept {
+        return hash_block<Read, L2, Upper>(table, with, frames);
     }
 };
 
@@ -355,10 +386,12 @@ struct by_odd_headers {
     rule_masks with;
     LAGG_AVX2 explicit by_odd_headers(flow_table const& t) noexcept
         : table(t), with(masks_of(t.plan)) {}
-    LAGG_AVX2 void operator()(typename Read::frame const* frames, std::uint64_t* hashes) noexcept {
+    LAGG_AVX2 __m256i operator()(typename Read::frame const* frames) noexcept {
+        std::uint64_t hashes[block];
         if (hash_odd<Read, L2>(table, with, frames, all_of_block, hashes) != 0) {
-            hash_block<Read, L2, true>(table, with, frames, hashes);
+            return hash_block<Read, L2, true>(table, with, frames);
         }
+        return _mm256_loadu_si256(reinterpret_cast<__m256i const*>(hashes));
     }
 };
 
@@ -374,8 +407,8 @@ struct by_flowid {
     __m256i key;
     LAGG_AVX2 explicit by_flowid(flow_table const& t) noexcept
         : table(t), key(_mm256_set1_epi64x(static_cast<long long>(t.plan.keys.flowid))) {}
-    LAGG_AVX2 void operator()(typename Read::frame const* frames, std::uint64_t* hashes) noexcept {
-        flowid_block<Read>(table, key, frames, hashes);
+    LAGG_AVX2 __m256i operator()(typename Read::frame const* frames) noexcept {
+        return flowid_block<Read>(table, key, frames);
     }
 };
 
@@ -387,9 +420,10 @@ LAGG_AVX2 void group_hashed_by(flow_table const& table, typename Read::frame con
     std::uint8_t const* const bucket = table.bucket.data();
     Groups fill(groups, table.members);
     std::uint64_t hashes[block];
+    auto* const all_four = reinterpret_cast<__m256i*>(hashes);
     std::size_t i = 0;
     for (; i + block <= count; i += block) {
-        hash(frames + i, hashes);
+        _mm256_storeu_si256(all_four, hash(frames + i));
         for (std::size_t k = 0; k < block; ++k) {
             fill.put(frames[i + k], i + k, bucket[hashes[k] % bucket_count]);
         }
@@ -398,7 +432,7 @@ LAGG_AVX2 void group_hashed_by(flow_table const& table, typename Read::frame con
         typename Read::frame rest[block];
         std::fill_n(rest, block, frames[i]);
         std::copy(frames + i, frames + count, rest);
-        hash(rest, hashes);
+        _mm256_storeu_si256(all_four, hash(rest));
         for (std::size_t k = 0; i + k < count; ++k) {
             fill.put(rest[k], i + k, bucket[hashes[k] % bucket_count]);
         }

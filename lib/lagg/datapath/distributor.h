@@ -60,10 +60,11 @@ struct dealt {
     std::size_t rest; // frames of the last round, less than members
 };
 
-/// What deal_columns() does after the first `rounds` rounds.
+/// What deal_columns() does after the first `rounds` rounds.  Out of line: the vector forms leave
+/// it little or nothing.
 template<class Frame>
-dealt finish_columns(std::size_t members, Frame const* frames, std::size_t count,
-                     std::size_t rounds, Frame* columns) noexcept {
+[[gnu::noinline]] dealt finish_columns(std::size_t members, Frame const* frames, std::size_t count,
+                                       std::size_t rounds, Frame* columns) noexcept {
     std::size_t at = rounds * members;
     for (; at + members <= count; at += members, ++rounds) {
         for (std::size_t c = 0; c < members; ++c) {
@@ -97,8 +98,8 @@ inline frame_set refused_of_column(std::size_t members, std::size_t c, std::size
 
 /// What copy_to_each() does from frame `at` on.
 template<class Frame>
-void copy_rest_to_each(std::size_t members, Frame const* frames, std::size_t at, std::size_t count,
-                       Frame* columns) noexcept {
+[[gnu::noinline]] void copy_rest_to_each(std::size_t members, Frame const* frames, std::size_t at,
+                                         std::size_t count, Frame* columns) noexcept {
     for (; at < count; ++at) {
         Frame* to = columns + at;
         for (std::size_t m = members; m > 0; --m, to += chunk_size) {

@@ -50,22 +50,49 @@ LAGG_AVX2_IN_TURN inline void four_rounds_of_two(Frame const* from, Frame* to) n
     store_four(to + chunk_size, _mm256_permute4x64_epi64(_mm256_unpackhi_epi64(a, b), 0xd8));
 }
 
-/// Four neighbouring columns (two of two members), as many rounds as come in fours; `from`: the
-/// first frame of the first one.  Returns how many rounds.
+/// Four neighbouring columns, as many rounds as come in fours; `from`: the first frame of the first
+/// one.  Returns how many rounds.
 template<class Frame>
 LAGG_AVX2_IN_TURN inline std::size_t rounds_by_four(std::size_t members, Frame const* from,
                                                     std::size_t count, Frame* to) noexcept {
     std::size_t rounds = 0;
     for (std::size_t const step = 4 * members; count >= step; count -= step) {
-        if (members == 2) {
-            four_rounds_of_two(from, to + rounds);
-        } else {
-            four_rounds(from, members, to + rounds);
-        }
+        four_rounds(from, members, to + rounds);
         rounds += 4;
         from += step;
     }
     return rounds;
+}
+
+/// Two or four members, which most have: everything but `count` is a constant.  Returns how many
+/// rounds were dealt.
+template<std::size_t Members, class Frame>
+LAGG_AVX2_IN_TURN inline std::size_t rounds_of(Frame const* frames, std::size_t count,
+                                               Frame* columns) noexcept {
+    static_assert(Members == 2 || Members == 4);
+    std::size_t rounds = 0;
+    for (; (rounds + 4) * Members <= count; rounds += 4) {
+        if constexpr (Members == 2) {
+            four_rounds_of_two(frames + rounds * 2, columns + rounds);
+        } else {
+            four_rounds(frames + rounds * 4, 4, columns + rounds);
+        }
+    }
+    return rounds;
+}
+
+/// deal_columns() for any other number of members, at least four.  Out of line, and called last:
+/// the usual numbers need no stack.
+template<class Frame>
+[[gnu::noinline]] LAGG_AVX2_IN_TURN dealt deal_to_many(std::size_t members, Frame const* frames,
+                                                       std::size_t count, Frame* columns) noexcept {
+    std::size_t const last = members - 4; // these may overlap the columns before
+    std::size_t const rounds =
+        rounds_by_four(members, frames + last, count, columns + last * chunk_size);
+    for (std::size_t c = 0; c < last; c += 4) {
+        rounds_by_four(members, frames + c, count, columns + c * chunk_size);
+    }
+    return finish_columns(members, frames, count, rounds, columns);
 }
 
 /// As lagg::deal_columns().
@@ -74,18 +101,14 @@ LAGG_AVX2_IN_TURN dealt deal_columns(std::size_t members, Frame const* frames, s
                                      Frame* columns) noexcept {
     static_assert(sizeof(Frame) == 8 && std::is_trivially_copyable_v<Frame>);
     std::size_t rounds = 0;
-    if (count < 4 * members) {
-        // nothing for registers
+    if (members == 4) {
+        rounds = rounds_of<4>(frames, count, columns);
     } else if (members == 2) {
-        rounds = rounds_by_four(2, frames, count, columns);
-    } else if (members >= 4) {
-        std::size_t const last = members - 4; // these may overlap the columns before
-        rounds = rounds_by_four(members, frames + last, count, columns + last * chunk_size);
-        for (std::size_t c = 0; c < last; c += 4) {
-            rounds_by_four(members, frames + c, count, columns + c * chunk_size);
-        }
+        rounds = rounds_of<2>(frames, count, columns);
+    } else if (members > 4) {
+        return deal_to_many(members, frames, count, columns);
     }
-    if (rounds * members == count) {
+    if (rounds * members == count) [[likely]] {
         return {rounds, 0};
     }
     return finish_columns(members, frames, count, rounds, columns);

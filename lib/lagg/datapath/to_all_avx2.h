@@ -28,7 +28,9 @@ LAGG_AVX2_IN_TURN void copy_to_each(std::size_t members, Frame const* frames, st
             store_four(to + 12, d);
         }
     }
-    copy_rest_to_each(members, frames, at, count, columns);
+    if (at < count) {
+        copy_rest_to_each(members, frames, at, count, columns);
+    }
 }
 
 } // namespace lagg::avx2

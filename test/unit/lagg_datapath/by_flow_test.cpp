@@ -31,6 +31,9 @@ struct reader {
     static std::uint8_t const* data(frame f) noexcept { return f->data.get(); }
     static std::uint32_t length(frame f) noexcept { return f->length; }
     static bool has_flowid(frame f) noexcept { return f->has_flowid; }
+    static bool all_have_flowid(frame a, frame b, frame c, frame d) noexcept {
+        return a->has_flowid && b->has_flowid && c->has_flowid && d->has_flowid;
+    }
     static std::uint32_t flowid(frame f) noexcept { return f->flowid; }
 };
 
