@@ -627,14 +627,18 @@ template<class Chunk>
 
 [[gnu::noinline]] std::uint16_t to_all(tx_queue& q, snapshot const& s, rte_mbuf** frames,
                                        std::uint16_t count) noexcept {
-    if (!all_share_untouched(s)) {
-        member_set const sharing = sharing_members(s);
+    bool const share_all = all_share_untouched(s);
+    if (share_all && count <= chunk_size) {
+        return chunk_to_all(q, s, frames, count);
+    }
+    if (share_all) {
         return chunks_to_all(frames, count, [&](rte_mbuf** chunk, std::uint16_t n) {
-            return chunk_to_mixed(q, s, sharing, chunk, n);
+            return chunk_to_all(q, s, chunk, n);
         });
     }
+    member_set const sharing = sharing_members(s);
     return chunks_to_all(frames, count, [&](rte_mbuf** chunk, std::uint16_t n) {
-        return chunk_to_all(q, s, chunk, n);
+        return chunk_to_mixed(q, s, sharing, chunk, n);
     });
 }
 

@@ -26,6 +26,8 @@ namespace lagg::avx512vl {
 using avx2::block;
 inline constexpr std::size_t half = 32; // bytes in a register
 inline constexpr std::size_t halves = chunk_size / half;
+/// So few are sooner put into groups one by one.
+inline constexpr std::size_t few = 8;
 
 LAGG_AVX512VL inline __m256i load(std::uint8_t const* bytes) noexcept {
     return _mm256_loadu_si256(reinterpret_cast<__m256i const*>(bytes));
@@ -269,7 +271,9 @@ LAGG_AVX512VL void group_by_flow(flow_table const& table, typename Read::frame c
                                  std::size_t count,
                                  grouped_frames<typename Read::frame>& groups) noexcept {
     net::hash_rule const& rule = table.rule;
-    if (rule.use_flowid) {
+    if (count <= few) {
+        avx2::group_by_flow<Read>(table, frames, count, groups);
+    } else if (rule.use_flowid) {
         group_hashed_by<Read, avx2::by_flowid<Read>>(table, frames, count, groups);
     } else if (rule.symmetric) {
         lagg::group_by_flow<Read>(table, frames, count, groups);

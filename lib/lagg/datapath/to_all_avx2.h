@@ -28,6 +28,13 @@ LAGG_AVX2_IN_TURN void copy_to_each(std::size_t members, Frame const* frames, st
             store_four(to + 12, d);
         }
     }
+    for (; at + 4 <= count; at += 4) {
+        __m256i const a = four_at(frames + at);
+        Frame* to = columns + at;
+        for (std::size_t m = members; m > 0; --m, to += chunk_size) {
+            store_four(to, a);
+        }
+    }
     if (at < count) {
         copy_rest_to_each(members, frames, at, count, columns);
     }
