@@ -58,15 +58,27 @@ inline std::uint32_t flow_hash_usual(hash_rule const& rule, hash_plan const& pla
         }
     }
 
+    std::uint64_t const l2 = product_of(
+        {load_wire<std::uint64_t>(p), load_wire<std::uint32_t>(p + 8) | vlans << 32}, keys.l2);
+    if (type != ethertype_ipv4 && type != ethertype_ipv6) {
+        return finish(rule.l3 || rule.l4 ? l2 + product_of(hash_lane{}, keys.transport) : l2);
+    }
     std::uint8_t const* const ip = p + at;
     std::uint64_t const protocol = rule.l4 ? 0xff00 : 0;
     std::uint64_t const ports = rule.l4 ? 0xffff'ffffU : 0;
     std::uint64_t sum = 0;
     if (type == ethertype_ipv4 && frame.length >= at + ipv4_header_size + ports_size &&
-        ip[0] == 0x45 && (load_be16(ip + 6) & 0x3fffU) == 0 && tcp_or_udp(ip[9])) {
-        sum = product_of({load_wire<std::uint64_t>(ip + 8) & plan.transport_bytes.low,
-                          load_wire<std::uint64_t>(ip + 16) & plan.transport_bytes.high},
-                         keys.transport);
+        (load_be16(ip + 6) & 0x3fffU) == 0 && tcp_or_udp(ip[9])) {
+        std::uint32_t const header_size = (ip[0] & 0x0fU) * 4; // with its options
+        if (ip[0] >> 4 != 4 || header_size < ipv4_header_size ||
+            frame.length < at + header_size + ports_size) {
+            return flow_hash(rule, parse_flow(frame));
+        }
+        std::uint64_t const both_ports = load_wire<std::uint32_t>(ip + header_size);
+        sum = product_of(
+            {load_wire<std::uint64_t>(ip + 8) & plan.transport_bytes.low,
+             (load_wire<std::uint32_t>(ip + 16) | both_ports << 32) & plan.transport_bytes.high},
+            keys.transport);
     } else if (type == ethertype_ipv6 && frame.length >= at + ipv6_header_size + ports_size &&
                ip[0] >> 4 == 6 && tcp_or_udp(ip[6])) {
         sum = product_of({std::uint64_t{ip[6]} << 8 & protocol,
@@ -85,11 +97,7 @@ inline std::uint32_t flow_hash_usual(hash_rule const& rule, hash_plan const& pla
     if (!rule.l3 && !rule.l4) {
         sum = 0;
     }
-    if (rule.l2) {
-        sum += product_of(
-            {load_wire<std::uint64_t>(p), load_wire<std::uint32_t>(p + 8) | vlans << 32}, keys.l2);
-    }
-    return finish(sum);
+    return finish(rule.l2 ? sum + l2 : sum);
 }
 
 } // namespace lagg::net

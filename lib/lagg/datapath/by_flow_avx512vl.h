@@ -67,7 +67,13 @@ LAGG_AVX512VL inline __m256i low_bytes(Hash& hash, typename Read::frame const* f
     low = _mm256_srl_epi64(low, _mm_cvtsi64_si128(static_cast<long long>(2 * (half - i))));
     __m256i const in_order = _mm256_set_epi64x(0x1f17'0f07'1e16'0e06, 0x1d15'0d05'1c14'0c04,
                                                0x1b13'0b03'1a12'0a02, 0x1911'0901'1810'0800);
-    return _mm256_permutexvar_epi8(in_order, low);
+    low = _mm256_permutexvar_epi8(in_order, low);
+    if constexpr (requires { hash.left_out(); }) {
+        if (hash.left_out()) [[unlikely]] {
+            low = hash.mended(frames, count, low);
+        }
+    }
+    return low;
 }
 
 /// The word four times, as a value that gcc does not know: it would make the constant anew for
@@ -119,40 +125,142 @@ struct picked_bytes {
     }
 };
 
-/// Which of four frames are not plain IPv4: type 0x0800; version and header length; neither MF nor
+/// Looks for frames that are not plain IPv4: type 0x0800; version and header length; neither MF nor
 /// an offset; protocol.  As a word of six bytes.
-struct plain_test {
-    picked_bytes pick{0x0000'0b09'0802'0100U};
-    __m256i checked = all(0x0000'ffff'3fff'ffffU);
-    __m256i tcp = all(0x0000'0600'0045'0008U);
-    __m256i from_tcp_to_udp = all(0x0000'1700'0000'0000U);
+class plain_test {
+public:
     LAGG_AVX512VL plain_test() noexcept {}
-    /// `a`, `b`: as in pick, from byte 12 on.
-    LAGG_AVX512VL unsigned fails(__m256i a, __m256i b) const noexcept {
-        __m256i const but_tcp = and_xor(pick(a, b), checked, tcp);
-        __mmask8 const not_tcp = _mm256_test_epi64_mask(but_tcp, but_tcp);
-        return _mm256_mask_cmpneq_epi64_mask(not_tcp, but_tcp, from_tcp_to_udp);
+    /// `a`, `b`: as in picked_bytes, from byte 12 on.
+    LAGG_AVX512VL void look(__m256i a, __m256i b) noexcept {
+        seen_ = _mm256_or_si256(seen_, unlike(a, b));
     }
+    LAGG_AVX512VL bool failed() const noexcept { return _mm256_testz_si256(seen_, seen_) == 0; }
+    /// Which of the four.
+    LAGG_AVX512VL unsigned which(__m256i a, __m256i b) const noexcept {
+        __m256i const other = unlike(a, b);
+        return _mm256_test_epi64_mask(other, other);
+    }
+
+private:
+    /// A word that is not 0 for each frame that is not plain.
+    LAGG_AVX512VL __m256i unlike(__m256i a, __m256i b) const noexcept {
+        __m256i const but_tcp = and_xor(pick_(a, b), checked_, tcp_);
+        return _mm256_min_epu64(but_tcp, _mm256_xor_si256(but_tcp, from_tcp_to_udp_));
+    }
+
+    picked_bytes pick_{0x0000'0b09'0802'0100U};
+    __m256i checked_ = all(0x0000'ffff'3fff'ffffU);
+    __m256i tcp_ = all(0x0000'0600'0045'0008U);
+    __m256i from_tcp_to_udp_ = all(0x0000'1700'0000'0000U);
+    __m256i seen_ = _mm256_setzero_si256();
 };
 
-/// Which of four frames have a tag where their type would be.
-struct untagged_test {
-    picked_bytes pick{0x0d0c'0d0c'0d0c'0d0cU}; // the type, four times
-    __m256i c_tag = all(0x0081'0081'0081'0081U);
-    __m256i s_tag = all(0xa888'a888'a888'a888U);
-    __m256i old_tag = all(0x0091'0091'0091'0091U);
+/// Looks for frames that have a tag where their type would be.
+class untagged_test {
+public:
     LAGG_AVX512VL untagged_test() noexcept {}
-    /// `a`, `b`: as in pick, their first bytes.
-    LAGG_AVX512VL unsigned fails(__m256i a, __m256i b) const noexcept {
-        __m256i const type = pick(a, b);
-        __mmask8 none = _mm256_cmpneq_epi64_mask(type, c_tag);
-        none = _mm256_mask_cmpneq_epi64_mask(none, type, s_tag);
-        none = _mm256_mask_cmpneq_epi64_mask(none, type, old_tag);
-        return ~static_cast<unsigned>(none) & avx2::all_of_block;
+    /// `a`, `b`: as in picked_bytes, their first bytes.
+    LAGG_AVX512VL void look(__m256i a, __m256i b) noexcept {
+        seen_ = _mm256_min_epu64(seen_, untagged(a, b));
+    }
+    LAGG_AVX512VL bool failed() const noexcept {
+        return _mm256_testn_epi64_mask(seen_, seen_) != 0;
+    }
+    /// Which of the four.
+    LAGG_AVX512VL unsigned which(__m256i a, __m256i b) const noexcept {
+        __m256i const other = untagged(a, b);
+        return _mm256_testn_epi64_mask(other, other);
+    }
+
+private:
+    /// A word that is 0 for each frame that has one.
+    LAGG_AVX512VL __m256i untagged(__m256i a, __m256i b) const noexcept {
+        __m256i const type = pick_(a, b);
+        return _mm256_min_epu64(
+            _mm256_min_epu64(_mm256_xor_si256(type, c_tag_), _mm256_xor_si256(type, s_tag_)),
+            _mm256_xor_si256(type, old_tag_));
+    }
+
+    picked_bytes pick_{0x0d0c'0d0c'0d0c'0d0cU}; // the type, four times
+    __m256i c_tag_ = all(0x0081'0081'0081'0081U);
+    __m256i s_tag_ = all(0xa888'a888'a888'a888U);
+    __m256i old_tag_ = all(0x0091'0091'0091'0091U);
+    __m256i seen_ = _mm256_set1_epi64x(-1);
+};
+
+/// Some frames of a burst half.
+template<class Frame>
+struct some_frames {
+    std::uint8_t place[half];
+    std::size_t count = 0;
+
+    /// Without a branch: which kind comes next, nobody can predict.
+    void add_if(bool wanted, std::size_t at) noexcept {
+        place[count] = static_cast<std::uint8_t>(at);
+        count += static_cast<std::size_t>(wanted);
     }
 };
 
-/// As avx2::by_headers.
+/// Hashes frames one by one, and writes the low byte of each to its place.
+template<class Read>
+void mend_others(flow_table const& table, typename Read::frame const* frames, std::uint32_t which,
+                 std::uint8_t* low) noexcept {
+    std::uint64_t hashes[half];
+    hash_others<Read>(table, frames, which, hashes);
+    for (; which != 0; which &= which - 1) {
+        int const i = std::countr_zero(which);
+        low[i] = static_cast<std::uint8_t>(hashes[i]);
+    }
+}
+
+/// Hashes frames of one kind four at a time, and writes the low byte of each to its place.
+template<class Read, bool L2>
+LAGG_AVX2 void
+mend_kind(flow_table const& table, avx2::rule_masks const& with, typename Read::frame const* frames,
+          some_frames<typename Read::frame> const& kind, std::uint8_t* low) noexcept {
+    for (std::size_t at = 0; at < kind.count; at += block) {
+        std::size_t const here = std::min(block, kind.count - at);
+        typename Read::frame four[block];
+        for (std::size_t k = 0; k < block; ++k) {
+            four[k] = frames[kind.place[at + std::min(k, here - 1)]];
+        }
+        std::uint64_t hashes[block];
+        unsigned const left =
+            avx2::hash_odd<Read, L2>(table, with, four, avx2::all_of_block, hashes);
+        hash_others<Read>(table, four, left, hashes);
+        for (std::size_t k = 0; k < here; ++k) {
+            low[kind.place[at + k]] = static_cast<std::uint8_t>(hashes[k]);
+        }
+    }
+}
+
+/// The low bytes of the hashes of frames `which`, none of which is plain IPv4: IPv6 together,
+/// tagged ones together, the others one by one.
+template<class Read, bool L2>
+[[gnu::noinline]] LAGG_AVX2 void mend(flow_table const& table, avx2::rule_masks const& with,
+                                      typename Read::frame const* frames, std::uint32_t which,
+                                      std::uint8_t* low) noexcept {
+    some_frames<typename Read::frame> ipv6;
+    some_frames<typename Read::frame> tagged;
+    std::uint32_t rest = 0;
+    for (; which != 0; which &= which - 1) {
+        auto const i = static_cast<std::size_t>(std::countr_zero(which));
+        bool const readable = Read::length(frames[i]) >= avx2::readable;
+        std::uint16_t const type =
+            readable ? net::detail::load_be16(Read::data(frames[i]) + 12) : std::uint16_t{0};
+        bool const is_ipv6 = type == net::detail::ethertype_ipv6;
+        bool const is_tagged = net::detail::is_vlan_tag(type);
+        ipv6.add_if(is_ipv6, i);
+        tagged.add_if(is_tagged, i);
+        rest |= static_cast<std::uint32_t>(!is_ipv6 & !is_tagged) << i;
+    }
+    mend_kind<Read, L2>(table, with, frames, ipv6, low);
+    mend_kind<Read, L2>(table, with, frames, tagged, low);
+    mend_others<Read>(table, frames, rest, low);
+}
+
+/// As avx2::by_headers, for one half of a burst; but frames that are not plain IPv4 are left out
+/// until all are hashed.
 template<class Read, bool L2, bool Upper>
 class by_headers {
 public:
@@ -163,13 +271,13 @@ public:
         using avx2::two;
         std::uint8_t const* data[block];
         if (!avx2::locate<Read>(frames, data)) [[unlikely]] {
-            return avx2::mended<Read>(table_, frames, avx2::all_of_block, _mm256_setzero_si256());
+            short_ = true;
+            return _mm256_setzero_si256();
         }
         __m256i a = _mm256_setzero_si256();
         __m256i b = _mm256_setzero_si256();
-        unsigned others = 0;
         if constexpr (Upper) {
-            others = test_.fails(two(data[0] + 12, data[2] + 12), two(data[1] + 12, data[3] + 12));
+            test_.look(two(data[0] + from, data[2] + from), two(data[1] + from, data[3] + from));
             a = products(two(data[0] + 22, data[2] + 22), with_.transport_bytes,
                          with_.transport_key);
             b = products(two(data[1] + 22, data[3] + 22), with_.transport_bytes,
@@ -179,29 +287,58 @@ public:
             __m256i const begin_a = two(data[0], data[2]);
             __m256i const begin_b = two(data[1], data[3]);
             if constexpr (!Upper) {
-                others = test_.fails(begin_a, begin_b);
+                test_.look(begin_a, begin_b);
             }
             a = _mm256_add_epi64(a, products(begin_a, with_.l2_bytes, with_.l2_key));
             b = _mm256_add_epi64(b, products(begin_b, with_.l2_bytes, with_.l2_key));
         }
-        __m256i const hashes = finish(avx2::sum_of_halves(a, b), last_);
-        return others == 0 ? hashes : mended(frames, others, hashes);
+        return finish(avx2::sum_of_halves(a, b), last_);
+    }
+
+    LAGG_AVX512VL bool left_out() const noexcept { return short_ || test_.failed(); }
+
+    /// Hashes what was left out of `count` frames.  `low`: one byte of each hash, in order.
+    [[gnu::noinline]] LAGG_AVX512VL __m256i mended(typename Read::frame const* frames,
+                                                   std::size_t count, __m256i low) noexcept {
+        alignas(half) std::uint8_t bytes[half];
+        _mm256_store_si256(reinterpret_cast<__m256i*>(bytes), low);
+        if constexpr (Upper) {
+            mend<Read, L2>(table_, with_, frames, those_left_out(frames, count), bytes);
+        } else {
+            mend_others<Read>(table_, frames, those_left_out(frames, count), bytes);
+        }
+        return _mm256_load_si256(reinterpret_cast<__m256i const*>(bytes));
     }
 
 private:
-    [[gnu::noinline, gnu::cold]] LAGG_AVX512VL __m256i mended(typename Read::frame const* frames,
-                                                              unsigned others,
-                                                              __m256i hashes) const noexcept {
-        if constexpr (Upper) {
-            return avx2::mended_odd<Read, L2>(table_, with_, frames, others, hashes);
+    /// Where in a frame its test begins.
+    static constexpr std::size_t from = Upper ? 12 : 0;
+
+    LAGG_AVX512VL std::uint32_t those_left_out(typename Read::frame const* frames,
+                                               std::size_t count) const noexcept {
+        using avx2::two;
+        std::uint32_t which = 0;
+        for (std::size_t i = 0; i < count; i += block) {
+            typename Read::frame four[block];
+            for (std::size_t k = 0; k < block; ++k) {
+                four[k] = frames[std::min(i + k, count - 1)];
+            }
+            std::uint8_t const* data[block];
+            std::uint32_t others = avx2::all_of_block;
+            if (avx2::locate<Read>(four, data)) {
+                others = test_.which(two(data[0] + from, data[2] + from),
+                                     two(data[1] + from, data[3] + from));
+            }
+            which |= others << i;
         }
-        return avx2::mended<Read>(table_, frames, others, hashes);
+        return which & static_cast<std::uint32_t>(first_frames(count));
     }
 
     flow_table const& table_;
     avx2::rule_masks with_;
     finish_keys last_;
     std::conditional_t<Upper, plain_test, untagged_test> test_;
+    bool short_ = false; // a frame was too short to look at
 };
 
 /// Halves: how many of them `count` frames need.
@@ -266,6 +403,14 @@ LAGG_AVX512VL void group_hashed_by(flow_table const& table, typename Read::frame
     }
 }
 
+/// Whether probably none of the frames is IPv4 without a tag.
+template<class Read>
+bool seem_odd(typename Read::frame const* frames, std::size_t count) noexcept {
+    return avx2::begins_odd<Read>(frames, count) &&
+           avx2::begins_odd<Read>(frames + count / 2, count - count / 2) &&
+           avx2::begins_odd<Read>(frames + count - 1, 1);
+}
+
 template<class Read>
 LAGG_AVX512VL void group_by_flow(flow_table const& table, typename Read::frame const* frames,
                                  std::size_t count,
@@ -278,7 +423,7 @@ LAGG_AVX512VL void group_by_flow(flow_table const& table, typename Read::frame c
     } else if (rule.symmetric) {
         lagg::group_by_flow<Read>(table, frames, count, groups);
     } else if (rule.l3 || rule.l4) {
-        bool const odd = avx2::begins_odd<Read>(frames, count);
+        bool const odd = seem_odd<Read>(frames, count);
         auto const group = rule.l2 ? (odd ? group_hashed_by<Read, avx2::by_odd_headers<Read, true>>
                                           : group_hashed_by<Read, by_headers<Read, true, true>>)
                                    : (odd ? group_hashed_by<Read, avx2::by_odd_headers<Read, false>>
