@@ -159,6 +159,12 @@ why_not ports::configure(std::uint16_t port) {
         return strf("port %s: configure with %u rx and %u tx queues: %s", text.c_str(), wanted_.rxq,
                     wanted_.txq, errno_text(error).c_str());
     }
+    return set_up_queues(port, info, conf);
+}
+
+why_not ports::set_up_queues(std::uint16_t port, rte_eth_dev_info const& info,
+                             rte_eth_conf const& conf) {
+    auto const text = port_text(port);
     auto rxd = static_cast<std::uint16_t>(wanted_.rxd);
     auto txd = static_cast<std::uint16_t>(wanted_.txd);
     if (int const error = rte_eth_dev_adjust_nb_rx_tx_desc(port, &rxd, &txd); error != 0) {
@@ -172,7 +178,7 @@ why_not ports::configure(std::uint16_t port) {
                     mbufs_per_pool(), wanted_.mbuf_size, errno_text(rte_errno).c_str());
     }
     auto const numa = static_cast<unsigned>(socket);
-    for (std::uint16_t queue = 0; queue < rxq; ++queue) {
+    for (std::uint16_t queue = 0; queue < wanted_.rxq; ++queue) {
         auto setup = info.default_rxconf;
         setup.offloads = conf.rxmode.offloads;
         if (int const error = rte_eth_rx_queue_setup(port, queue, rxd, numa, &setup, pool);
@@ -181,7 +187,7 @@ why_not ports::configure(std::uint16_t port) {
                         errno_text(error).c_str());
         }
     }
-    for (std::uint16_t queue = 0; queue < txq; ++queue) {
+    for (std::uint16_t queue = 0; queue < wanted_.txq; ++queue) {
         auto setup = info.default_txconf;
         setup.offloads = conf.txmode.offloads;
         if (int const error = rte_eth_tx_queue_setup(port, queue, txd, numa, &setup); error != 0) {

@@ -10,6 +10,8 @@
 #include <string>
 #include <vector>
 
+struct rte_eth_conf;
+struct rte_eth_dev_info;
 struct rte_mempool;
 
 namespace laggd {
@@ -64,6 +66,8 @@ public:
 private:
     why_not refuse_if_not_ours(std::uint16_t port) const;
     why_not configure(std::uint16_t port);
+    why_not set_up_queues(std::uint16_t port, rte_eth_dev_info const& info,
+                          rte_eth_conf const& conf);
 
     options const& wanted_;
     std::set<std::uint16_t> started_;

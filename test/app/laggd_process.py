@@ -9,7 +9,10 @@ import subprocess
 import sys
 import time
 
-SKIPPED = 77
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
+
+from checks import SKIPPED, check_all, skip  # noqa: E402, F401  (for its users, too)
+
 LAGGD = os.environ.get("LAGGD", "")
 _ESCAPES = re.compile(rb"\x1b(\[[0-9;?]*[A-Za-z]|[78ME])")
 _runs = 0
@@ -34,29 +37,9 @@ def run(arguments, text="", timeout=120):
     return done.returncode, done.stdout.decode(errors="replace")
 
 
-def skip(reason):
-    print(f"SKIPPED: {reason}")
-    sys.exit(SKIPPED)
-
-
 def load(path):
     with open(path, encoding="utf-8") as file:
         return json.load(file)
-
-
-def check_all(checks):
-    """Runs functions one after the other; the exit code is for sys.exit."""
-    failed = 0
-    for check in checks:
-        begin = time.monotonic()
-        try:
-            check()
-            print(f"ok     {check.__name__} ({time.monotonic() - begin:.1f} s)", flush=True)
-        except Exception as error:  # an expectation that fails must not hide the others
-            failed += 1
-            print(f"FAILED {check.__name__}: {type(error).__name__}: {error}", flush=True)
-    print(f"{len(checks) - failed} of {len(checks)} checks passed")
-    return 1 if failed else 0
 
 
 class Piped:

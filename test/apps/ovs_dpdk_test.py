@@ -11,9 +11,10 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "interop"))
 
 import ovs  # noqa: E402  (its folder is known only now)
+from checks import check_all, skip  # noqa: E402
 from lab import Lab, measured, require, say, text_of, until  # noqa: E402
 from lagg_process import Telemetry  # noqa: E402
-from testpmd_process import Plugins, skip  # noqa: E402
+from testpmd_process import Plugins  # noqa: E402
 from traffic import Ping, Traffic, address_of, counters, send_for  # noqa: E402
 
 SWITCH = "/usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk"
@@ -202,6 +203,13 @@ CHECKS = [
 ]
 
 
+def end_with_the_switchs_words():
+    """A check builds on those before it: nothing more is learnt after one failed."""
+    print("  --- the switch said at last ---\n  " +
+          "\n  ".join(text_of(switch.switch).splitlines()[-25:]), flush=True)
+    return True
+
+
 def main():
     global lab, wires, switch, partner
     lab = Lab("a", "b")
@@ -216,19 +224,7 @@ def main():
         assert initialized == "true", text_of(switch.switch)[-2000:]
         switch.add_bridge("br0")
         follow_neighbours()
-        failed = 0
-        for check in CHECKS:
-            begin = time.monotonic()
-            try:
-                check()
-                print(f"ok     {check.__name__} ({time.monotonic() - begin:.1f} s)", flush=True)
-            except Exception as error:  # the next ones build on this one: nothing more is learnt
-                failed = 1
-                print(f"FAILED {check.__name__}: {type(error).__name__}: {error}", flush=True)
-                print("  --- the switch said at last ---\n  " +
-                      "\n  ".join(text_of(switch.switch).splitlines()[-25:]), flush=True)
-                break
-        return failed
+        return check_all(CHECKS, after_failure=end_with_the_switchs_words)
     finally:
         lab.close()
 
@@ -237,9 +233,5 @@ if __name__ == "__main__":
     require(*ovs.PROGRAMS)
     if not os.path.exists(SWITCH):
         skip("openvswitch-switch-dpdk is not installed")
-    plugins = Plugins()
-    try:
-        code = main()
-    finally:
-        plugins.close()
-    sys.exit(code)
+    with Plugins() as plugins:
+        sys.exit(main())

@@ -15,7 +15,9 @@ import sys
 import tempfile
 import time
 
-from testpmd_process import LAGGS, PATIENCE, WIRES, Plugins, skip, until
+from testpmd_process import LAGGS, PATIENCE, WIRES, Plugins, until
+
+from checks import check_all, chosen, skip  # testpmd_process knows its folder
 
 LAGGD = os.environ.get("LAGGD", "")
 PAGES = 192  # of 2 MB
@@ -78,6 +80,12 @@ class Hugepages:
         if self._before is not None:
             self._write(self._before)
             self._before = None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
 
 
 class Primary:
@@ -308,35 +316,11 @@ CHECKS = [
 ]
 
 
-def check_all(checks):
-    failed = 0
-    for check in checks:
-        begin = time.monotonic()
-        try:
-            check()
-            print(f"ok     {check.__name__} ({time.monotonic() - begin:.1f} s)", flush=True)
-        except Exception as error:  # an expectation that fails must not hide the others
-            failed += 1
-            print(f"FAILED {check.__name__}: {type(error).__name__}: {error}", flush=True)
-    print(f"{len(checks) - failed} of {len(checks)} checks passed")
-    return 1 if failed else 0
-
-
 if __name__ == "__main__":
     for tool in ("dpdk-testpmd", "dpdk-pdump", "dpdk-dumpcap", "dpdk-proc-info",
                  "dpdk-telemetry.py"):
         if not os.path.exists(where(tool)):
             skip(f"{tool} is not installed")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that hugepages are given back
-    plugins = Plugins()
-    try:
-        hugepages = Hugepages()
-        try:
-            wanted = sys.argv[1:]
-            code = check_all([check for check in CHECKS
-                              if not wanted or any(word in check.__name__ for word in wanted)])
-        finally:
-            hugepages.close()
-    finally:
-        plugins.close()
-    sys.exit(code)
+    with Plugins() as plugins, Hugepages() as hugepages:
+        sys.exit(check_all(chosen(CHECKS)))

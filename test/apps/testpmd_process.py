@@ -11,7 +11,11 @@ import sys
 import tempfile
 import time
 
-SKIPPED = 77
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
+
+import checks as common  # noqa: E402  (its folder is known only now)
+from checks import skip  # noqa: E402
+
 # Written letter by letter, and its thread of events writes in between.
 PROMPT = re.compile("\n?".join("testpmd> "))
 EVENT = re.compile(r"\n?Port \d+: [^\n]* event\n")
@@ -24,11 +28,6 @@ LAGGS = ("--vdev=net_lagg0,policy=loadbalance,member=net_wire0,member=net_wire2"
          "--vdev=net_lagg1,policy=loadbalance,member=net_wire1,member=net_wire3")
 
 _runs = 0
-
-
-def skip(reason):
-    print(f"SKIPPED: {reason}")
-    sys.exit(SKIPPED)
 
 
 def _plugin_folder_suits(folder):
@@ -81,6 +80,12 @@ class Plugins:
         if self.folder is not None:
             shutil.rmtree(self.folder)
             self.folder = None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
 
 
 class Testpmd:
@@ -212,18 +217,5 @@ def check_all(checks):
         skip("no dpdk-testpmd here")
     if len(os.sched_getaffinity(0)) < 2:
         skip("testpmd needs two CPUs")
-    plugins = Plugins()
-    failed = 0
-    try:
-        for check in checks:
-            begin = time.monotonic()
-            try:
-                check(plugins)
-                print(f"ok     {check.__name__} ({time.monotonic() - begin:.1f} s)", flush=True)
-            except Exception as error:  # an expectation that fails must not hide the others
-                failed += 1
-                print(f"FAILED {check.__name__}: {type(error).__name__}: {error}", flush=True)
-    finally:
-        plugins.close()
-    print(f"{len(checks) - failed} of {len(checks)} checks passed")
-    return 1 if failed else 0
+    with Plugins() as plugins:
+        return common.check_all(checks, plugins)

@@ -2,6 +2,7 @@
 #include "lagg_device.h"
 
 #include "lagg_errno.h"
+#include "lagg_known_drivers.h"
 #include "lagg_log.h"
 #include "lagg_ops.h"
 
@@ -142,7 +143,7 @@ int device::describe_new(port_id port, event::add_member& e) const {
     }
     e.port = port;
     e.name = rte_eth_devices[port].data->name;
-    e.hands_on = info.driver_name != nullptr && std::strcmp(info.driver_name, "net_ring") == 0;
+    e.hands_on = known(info).hands_on;
     return 0;
 }
 

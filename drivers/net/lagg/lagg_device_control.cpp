@@ -512,6 +512,33 @@ void device::renew_published() {
     published_ = std::move(next);
 }
 
+namespace {
+
+/// Which member has each bucket: its place in `s.members`, by its id in `index_of`.
+void fill_buckets(rte_pmd_lagg_status& s, snapshot const& view,
+                  std::array<std::uint8_t, max_members> const& index_of) {
+    for (std::size_t b = 0; b < bucket_count; ++b) {
+        s.bucket[b] = UINT8_MAX;
+        if (view.policy != policy::loadbalance && view.policy != policy::lacp) {
+            continue;
+        }
+        if (view.distributing.empty()) {
+            continue;
+        }
+        bool const table = view.how == spread::by_flow || view.how == spread::by_flow_held;
+        if (table && view.bucket[b] == held_bucket) {
+            continue; // about to move
+        }
+        auto const owner = view.distributing[table ? view.bucket[b] : 0].id;
+        s.bucket[b] = index_of[owner];
+        if (s.bucket[b] != UINT8_MAX) {
+            ++s.members[s.bucket[b]].buckets;
+        }
+    }
+}
+
+} // namespace
+
 void device::fill_status(rte_pmd_lagg_status& s) {
     config const& c = aggregator_.current_config();
     snapshot const empty{};
@@ -559,24 +586,7 @@ void device::fill_status(rte_pmd_lagg_status& s) {
         out.speed_mbps = m.link.speed_mbps;
         out.weight = aggregator_.weight_of(m);
     }
-    for (std::size_t b = 0; b < bucket_count; ++b) {
-        s.bucket[b] = UINT8_MAX;
-        if (view.policy != policy::loadbalance && view.policy != policy::lacp) {
-            continue;
-        }
-        if (view.distributing.empty()) {
-            continue;
-        }
-        bool const table = view.how == spread::by_flow || view.how == spread::by_flow_held;
-        if (table && view.bucket[b] == held_bucket) {
-            continue; // about to move
-        }
-        auto const owner = view.distributing[table ? view.bucket[b] : 0].id;
-        s.bucket[b] = index_of[owner];
-        if (s.bucket[b] != UINT8_MAX) {
-            ++s.members[s.bucket[b]].buckets;
-        }
-    }
+    fill_buckets(s, view, index_of);
 }
 
 void device::fill_lacp(published_state& state) {

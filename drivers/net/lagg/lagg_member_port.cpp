@@ -2,6 +2,7 @@
 
 #include "lagg_compat.h"
 #include "lagg_follow.h"
+#include "lagg_known_drivers.h"
 #include "lagg_log.h"
 
 #include <rte_cycles.h>
@@ -11,7 +12,6 @@
 #include <cstdio>
 #include <cstring>
 #include <span>
-#include <string_view>
 #include <utility>
 
 namespace lagg::pmd {
@@ -65,15 +65,10 @@ std::uint32_t max_mtu(rte_eth_dev_info const& info) {
 
 /// Whether a tx queue that the application has not asked for works, and changes nothing else.
 bool spares_tx_queue(rte_eth_dev_info const& info, std::size_t rx_count, std::size_t tx_count) {
-    std::string_view const driver = info.driver_name == nullptr ? "" : info.driver_name;
-    // Says two of every chip; the older ones have one, and what the other is given is never sent.
-    if (driver == "net_e1000_em") {
-        return false;
-    }
-    // Queues come in pairs: with one more to send there is one more to receive, to which the host
-    // sends the answers to what came by it, and which nobody polls.
-    bool const pairs = driver.starts_with("net_virtio");
-    return tx_count < info.max_tx_queues && (!pairs || tx_count < rx_count);
+    known_driver const& driver = known(info);
+    // The other half of a pair would be polled by nobody.
+    return tx_count < info.max_tx_queues && !driver.claims_a_tx_queue &&
+           (!driver.paired_queues || tx_count < rx_count);
 }
 
 } // namespace
