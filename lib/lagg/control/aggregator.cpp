@@ -250,7 +250,8 @@ void aggregator::list_changes(outcome const& o, std::vector<waiting_effect>& out
     }
 }
 
-/// Asked once per version; the answer may come in the same breath.
+/// Asked once per version, and again when a wait came after the answer; the answer may come in the
+/// same breath.
 void aggregator::await_bursts() {
     std::uint64_t version = guard_.awaited_version();
     for (auto& m : members_) {
@@ -262,8 +263,9 @@ void aggregator::await_bursts() {
         }
         version = std::max(version, m.idle_since);
     }
-    if (version > awaited_version_) {
-        awaited_version_ = version;
+    bool const missed = version != 0 && version <= ended_version_;
+    if (version > awaited_version_ || missed) {
+        awaited_version_ = std::max(awaited_version_, version);
         due_.push_back(effect::await_bursts{.version = version});
     }
 }
@@ -283,6 +285,7 @@ void aggregator::adopt(outcome const& o, time_point now) noexcept {
     }
     table_ = o.table;
     guard_ = o.guard;
+    guard_.newest_is(version_);
     current_ = o.current;
     reconsider_at_ = o.reconsider_at;
     reported_ = o.link;

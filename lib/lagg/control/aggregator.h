@@ -174,6 +174,7 @@ private:
     reorder_guard guard_;
     std::vector<marker_queue> marker_queues_; // of Markers not yet handed out
     std::uint64_t awaited_version_ = 0;       // bursts older than this were asked to be awaited
+    std::uint64_t ended_version_ = 0;         // bursts older than this are known to be over
     std::vector<effect::send_frame> frames_;  // to be sent after the next publication
 
     bool woken_ = false;              // an event came

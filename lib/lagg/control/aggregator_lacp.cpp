@@ -32,6 +32,7 @@ void aggregator::on(event::slow_frame const& e, time_point now) {
 
 /// Markers follow what bursts have sent on the queues of members whose flows move.
 void aggregator::on(event::bursts_ended const& e, time_point now) {
+    ended_version_ = std::max(ended_version_, e.version);
     for (auto& m : members_) {
         m.unused = m.unused || (m.unused_since != 0 && m.unused_since <= e.version);
         if (m.idle_since <= e.version) {

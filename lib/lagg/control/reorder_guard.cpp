@@ -55,6 +55,12 @@ void reorder_guard::came_home(bucket_table const& table) {
     }
 }
 
+void reorder_guard::newest_is(std::uint64_t version) noexcept {
+    for (wait& w : waits_) {
+        w.version = std::min(w.version, version);
+    }
+}
+
 std::vector<member_id> reorder_guard::bursts_ended(std::uint64_t version) {
     std::vector<member_id> ready;
     for (wait const& w : waits_) {

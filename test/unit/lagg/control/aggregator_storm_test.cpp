@@ -391,6 +391,14 @@ private:
     std::vector<member_id> to_release;
 };
 
+/// Storms that once broke a promise.
+TEST(Aggregator, AwaitsTheBurstsOfNoSnapshotThatWasNotPublished) {
+    storm s{4117298296U + 39};
+    for (int step = 0; step < 1500 && !testing::Test::HasFatalFailure(); ++step) {
+        s.step();
+    }
+}
+
 TEST(Aggregator, KeepsItsPromisesInAnyStormOfEvents) {
     auto const seed = fresh_seed("KeepsItsPromisesInAnyStormOfEvents");
     for (std::size_t run = 0; run < rounds(40); ++run) {
