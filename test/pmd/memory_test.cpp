@@ -1,120 +1,68 @@
-// Memory runs out, at each allocation in turn, of control, of the worker and of the caller: a
-// change is made, or it is not and the answer is -ENOMEM; what must be done is done when there is
-// memory.
+// Memory runs out, at each allocation in turn, of control, of the worker and of the caller, in our
+// code or in the libraries beneath: a change is made, or it is not and the answer is an error; what
+// must be done is done when there is memory.
 #include "lacp/lacpdu.h"
+#include "out_of_memory.h"
 #include "rte_pmd_lagg_lacp.h"
 #include "traffic.h"
 
 #include <array>
 #include <atomic>
 #include <climits>
-#include <cstdlib>
 #include <cstring>
-#include <new>
-
-#include <pthread.h>
-
-namespace {
-
-constexpr long off = LONG_MIN;
-std::atomic<long> turn{off};        // of the next allocation of ours; those in [0, failing) fail
-std::atomic<long> failing{0};       // so many in a row
-std::atomic<unsigned> failures{0};  // so far
-thread_local bool a_caller = false; // this thread is one of ours for the moment
-
-/// Threads that a lagg starts inherit the names of its own.
-bool is_ours() {
-    thread_local int ours = -1;
-    if (ours < 0) {
-        std::array<char, 16> name{};
-        pthread_getname_np(pthread_self(), name.data(), name.size());
-        ours = std::strncmp(name.data(), "lagg-", 5) == 0 ? 1 : 0;
-    }
-    return ours == 1 || a_caller;
-}
-
-bool fails() {
-    if (turn.load(std::memory_order_relaxed) == off || !is_ours()) {
-        return false;
-    }
-    long const mine = turn.fetch_add(1, std::memory_order_relaxed);
-    bool const now = mine >= 0 && mine < failing.load(std::memory_order_relaxed);
-    failures.fetch_add(now ? 1 : 0, std::memory_order_relaxed);
-    return now;
-}
-
-void* allocate(std::size_t size, std::size_t alignment) {
-    if (fails()) {
-        return nullptr;
-    }
-    std::size_t const wanted = size == 0 ? 1 : size;
-    return alignment <= alignof(std::max_align_t)
-               ? std::malloc(wanted)
-               : std::aligned_alloc(alignment, (wanted + alignment - 1) / alignment * alignment);
-}
-
-void* allocate_or_throw(std::size_t size, std::size_t alignment) {
-    void* const p = allocate(size, alignment);
-    if (p == nullptr) {
-        throw std::bad_alloc();
-    }
-    return p;
-}
-
-} // namespace
-
-void* operator new(std::size_t size) {
-    return allocate_or_throw(size, 1);
-}
-void* operator new(std::size_t size, std::align_val_t a) {
-    return allocate_or_throw(size, static_cast<std::size_t>(a));
-}
-void* operator new(std::size_t size, std::nothrow_t const&) noexcept {
-    return allocate(size, 1);
-}
-void* operator new(std::size_t size, std::align_val_t a, std::nothrow_t const&) noexcept {
-    return allocate(size, static_cast<std::size_t>(a));
-}
-void operator delete(void* p) noexcept {
-    std::free(p);
-}
-void operator delete(void* p, std::size_t) noexcept {
-    std::free(p);
-}
-void operator delete(void* p, std::align_val_t) noexcept {
-    std::free(p);
-}
-void operator delete(void* p, std::size_t, std::align_val_t) noexcept {
-    std::free(p);
-}
 
 namespace lagg::test {
 namespace {
 
+using out_of_memory::whose;
+
 /// Of the allocations from now on, `many` fail after `first` were granted; until this ends.
 class shortage {
 public:
-    shortage(long first, long many) {
-        failures.store(0, std::memory_order_relaxed);
-        failing.store(many, std::memory_order_relaxed);
-        turn.store(-first, std::memory_order_relaxed);
+    shortage(whose w, long first, long many) {
+        out_of_memory::failures.store(0, std::memory_order_relaxed);
+        out_of_memory::failing.store(many, std::memory_order_relaxed);
+        out_of_memory::wanted.store(w, std::memory_order_relaxed);
+        out_of_memory::turn.store(-first, std::memory_order_relaxed);
     }
     ~shortage() { end(); }
     shortage(shortage const&) = delete;
     shortage& operator=(shortage const&) = delete;
 
-    static void end() { turn.store(off, std::memory_order_relaxed); }
+    static void end() { out_of_memory::turn.store(out_of_memory::off, std::memory_order_relaxed); }
     /// Whether it was felt.
-    static bool felt() { return failures.load(std::memory_order_relaxed) != 0; }
+    static bool felt() { return out_of_memory::failures.load(std::memory_order_relaxed) != 0; }
     /// What `f` allocates counts, too.
     template<class F>
     static int on_this_thread(F&& f) {
-        a_caller = true;
+        out_of_memory::a_caller = true;
         int const rc = f();
-        a_caller = false;
+        out_of_memory::a_caller = false;
         return rc;
     }
 };
+
+/// How much of whose memory is missing.
+struct lack {
+    whose of;
+    long many;
+};
+
+constexpr std::array lacks{lack{whose::ours, 1}, lack{whose::ours, 5}, lack{whose::others, 1},
+                           lack{whose::others, 5}};
+
+std::string name_of(lack const& l) {
+    return std::string(l.of == whose::ours ? "Ours" : "Others") + std::to_string(l.many);
+}
+
+void PrintTo(lack const& l, std::ostream* out) {
+    *out << name_of(l);
+}
+
+/// An answer that refuses for want of memory.  A library may call it otherwise.
+bool refuses(lack const& l, int rc) {
+    return rc == -ENOMEM || (l.of == whose::others && rc < 0);
+}
 
 /// Asks for no barrier, which a shortage refuses.
 bool shows(lagg_port const& lagg, std::function<bool(rte_pmd_lagg_status const&)> const& what) {
@@ -130,8 +78,9 @@ std::shared_ptr<pmd::published_state const> state_of(lagg_port const& lagg) {
     return state;
 }
 
-/// All that a caller can see of a lagg, but for what moves by itself.
-std::vector<std::string> look_at(lagg_port const& lagg) {
+/// All that a caller can see of a lagg, but for what moves by itself; and of a port that may become
+/// a member of it.
+std::vector<std::string> look_at(lagg_port const& lagg, vdev const& other) {
     auto const s = lagg.status();
     std::vector<std::string> out{std::to_string(s.policy), std::to_string(s.seed),
                                  std::to_string(s.nb_members), std::to_string(s.started)};
@@ -148,9 +97,18 @@ std::vector<std::string> look_at(lagg_port const& lagg) {
         EXPECT_EQ(0, rte_eth_dev_get_mtu(m.port, &mtu));
         out.push_back(std::string(m.name) + " " + m.phase + std::to_string(m.distributing) +
                       std::to_string(m.weight) + " " + std::to_string(mtu) + " " +
-                      std::to_string(rte_eth_devices[m.port].data->dev_started));
+                      std::to_string(rte_eth_devices[m.port].data->dev_started) + " " +
+                      std::to_string(rte_eth_devices[m.port].data->nb_rx_queues) + " " +
+                      std::to_string(rte_eth_devices[m.port].data->nb_tx_queues) + " " +
+                      owner_of(m.port));
         out.emplace_back(reinterpret_cast<char const*>(own.addr_bytes), sizeof own.addr_bytes);
     }
+    EXPECT_EQ(0, rte_eth_macaddr_get(other.port(), &mac));
+    EXPECT_EQ(0, rte_eth_dev_get_mtu(other.port(), &mtu));
+    out.emplace_back(reinterpret_cast<char const*>(mac.addr_bytes), sizeof mac.addr_bytes);
+    out.push_back(owner_of(other.port()) + " " + std::to_string(mtu) + " " +
+                  std::to_string(rte_eth_devices[other.port()].data->dev_started) + " " +
+                  std::to_string(rte_eth_promiscuous_get(other.port())));
     return out;
 }
 
@@ -161,13 +119,15 @@ struct change {
     void (*prepare)(lagg_port& lagg, vdev& member, unsigned turn);
     int (*make)(std::uint16_t lagg, std::uint16_t member, unsigned turn);
     bool (*made)(lagg_port& lagg, vdev& member, unsigned turn);
+    /// So many in a row without a call for others' memory, and it needs no more.
+    int others_turns = 3;
 };
 
 void PrintTo(change const& c, std::ostream* out) {
     *out << c.name;
 }
 
-struct OutOfMemory : testing::TestWithParam<std::tuple<change, long>> {};
+struct OutOfMemory : testing::TestWithParam<std::tuple<change, lack>> {};
 
 void nothing(lagg_port&, vdev&, unsigned) {}
 
@@ -184,7 +144,7 @@ void without_member(lagg_port& lagg, vdev& member, unsigned) {
 /// The change itself, in the middle of traffic: refused and unseen, or done.
 TEST_P(OutOfMemory, R9AChangeIsMadeOrNotAndTheNextOneWorks) {
     auto const& what = std::get<0>(GetParam()); // clang 14 captures no structured binding
-    long const many = std::get<1>(GetParam());
+    lack const short_of = std::get<1>(GetParam());
     unsigned const before = pool_level();
     {
         vdev a = sink("check=1");
@@ -198,28 +158,31 @@ TEST_P(OutOfMemory, R9AChangeIsMadeOrNotAndTheNextOneWorks) {
             running->flows();
         }
         unsigned refused = 0;
+        unsigned turn_of = 0;
         long n = 0;
-        for (bool felt = true; felt && n < most_allocations; ++n) {
-            auto const turn_of = static_cast<unsigned>(n);
+        int const patience = short_of.of == whose::ours ? 1 : what.others_turns;
+        for (int unfelt = 0; unfelt < patience && n < most_allocations; ++turn_of) {
             what.prepare(lagg, b, turn_of);
             lagg.settle();
             auto const then = state_of(lagg);
-            auto const seen = look_at(lagg);
+            auto const seen = look_at(lagg, b);
             int rc = 0;
             {
-                shortage const now(n, many);
+                shortage const now(short_of.of, n, short_of.many);
                 rc = shortage::on_this_thread(
                     [&] { return what.make(lagg.id(), b.port(), turn_of); });
-                felt = shortage::felt();
             }
-            if (rc == -ENOMEM) {
+            bool const felt = shortage::felt();
+            unfelt = felt ? 0 : unfelt + 1;
+            n += felt;
+            if (refuses(short_of, rc)) {
                 ++refused;
                 ASSERT_TRUE(felt) << "at " << n;
-                ASSERT_EQ(seen, look_at(lagg)) << "at " << n;
+                ASSERT_EQ(seen, look_at(lagg, b)) << "at " << n;
                 lagg.settle();
                 ASSERT_TRUE(same_but_for_version(then->snapshot, state_of(lagg)->snapshot))
                     << "at " << n;
-                ASSERT_EQ(seen, look_at(lagg)) << "at " << n << ", later";
+                ASSERT_EQ(seen, look_at(lagg, b)) << "at " << n << ", later";
                 rc = what.make(lagg.id(), b.port(), turn_of);
             }
             ASSERT_EQ(0, rc) << "at " << n;
@@ -228,10 +191,14 @@ TEST_P(OutOfMemory, R9AChangeIsMadeOrNotAndTheNextOneWorks) {
         EXPECT_LT(n, most_allocations);
         RecordProperty("allocations", static_cast<int>(n));
         RecordProperty("refused", static_cast<int>(refused));
-        std::printf("%ld allocations, %u of them refused\n", n - 1, refused);
+        std::printf("%ld allocations, %u of them refused, %u turns\n", n, refused, turn_of);
         // Whatever was given up: it works.
         if (!lagg.status().started) {
             ASSERT_EQ(0, rte_eth_dev_start(lagg.id()));
+        }
+        if (b.name().starts_with("net_null")) { // does not count
+            without_member(lagg, b, 0);
+            b = sink("check=1");
         }
         with_member(lagg, b, 0);
         ASSERT_EQ(0, rte_pmd_lagg_admin_set(lagg.id(), true));
@@ -280,7 +247,9 @@ constexpr std::array changes{
            },
            [](lagg_port& lagg, vdev&, unsigned turn_of) {
                return (lagg.status().policy == RTE_PMD_LAGG_POLICY_BROADCAST) == (turn_of % 2 == 0);
-           }},
+           },
+           80}, // a container of oneTBB takes a page of memory each 64 pushes
+
     change{"ThePolicyBecomesLacp", true, with_member,
            [](std::uint16_t lagg, std::uint16_t, unsigned turn_of) {
                return rte_pmd_lagg_policy_set(lagg, turn_of % 2 == 0
@@ -304,6 +273,28 @@ constexpr std::array changes{
                return lagg.member(member.port()).weight == 1 + turn_of % 200;
            }},
     change{"AMemberComes", true, without_member,
+           [](std::uint16_t lagg, std::uint16_t member, unsigned) {
+               return rte_pmd_lagg_member_add(lagg, member, 10'000);
+           },
+           [](lagg_port& lagg, vdev& member, unsigned) {
+               return is_there(lagg, member) && owner_of(member.port()) == lagg.name();
+           }},
+    change{"ANewDeviceBecomesAMember", true,
+           [](lagg_port& lagg, vdev& member, unsigned turn_of) {
+               without_member(lagg, member, turn_of);
+               member = sink("check=1");
+           },
+           [](std::uint16_t lagg, std::uint16_t member, unsigned) {
+               return rte_pmd_lagg_member_add(lagg, member, 10'000);
+           },
+           [](lagg_port& lagg, vdev& member, unsigned) {
+               return is_there(lagg, member) && owner_of(member.port()) == lagg.name();
+           }},
+    change{"ADeviceOfAnotherDriverBecomesAMember", true,
+           [](lagg_port& lagg, vdev& member, unsigned turn_of) {
+               without_member(lagg, member, turn_of);
+               member = vdev("net_null", "");
+           },
            [](std::uint16_t lagg, std::uint16_t member, unsigned) {
                return rte_pmd_lagg_member_add(lagg, member, 10'000);
            },
@@ -372,6 +363,25 @@ constexpr std::array changes{
                           return rte_eth_devices[port].data->dev_started == 1;
                       });
            }},
+    change{"ItIsConfiguredAnew", false,
+           [](lagg_port& lagg, vdev& member, unsigned turn_of) {
+               with_member(lagg, member, turn_of);
+               EXPECT_EQ(0, rte_eth_dev_stop(lagg.id()));
+           },
+           [](std::uint16_t lagg, std::uint16_t, unsigned turn_of) {
+               rte_eth_conf const plain{};
+               auto const queues = static_cast<std::uint16_t>(1 + turn_of % 3);
+               int rc = rte_eth_dev_configure(lagg, queues, queues, &plain);
+               for (std::uint16_t q = 0; q < queues && rc == 0; ++q) {
+                   rc = rte_eth_rx_queue_setup(lagg, q, 512, SOCKET_ID_ANY, nullptr, pool());
+                   rc = rc != 0 ? rc : rte_eth_tx_queue_setup(lagg, q, 512, SOCKET_ID_ANY, nullptr);
+               }
+               return rc;
+           },
+           [](lagg_port& lagg, vdev&, unsigned turn_of) {
+               return rte_eth_devices[lagg.id()].data->nb_tx_queues == 1 + turn_of % 3 &&
+                      rte_eth_dev_start(lagg.id()) == 0;
+           }},
     change{"ItStops", false,
            [](lagg_port& lagg, vdev& member, unsigned turn_of) {
                with_member(lagg, member, turn_of);
@@ -388,14 +398,15 @@ constexpr std::array changes{
 };
 
 INSTANTIATE_TEST_SUITE_P(While, OutOfMemory,
-                         testing::Combine(testing::ValuesIn(changes), testing::Values(1, 5)),
+                         testing::Combine(testing::ValuesIn(changes), testing::ValuesIn(lacks)),
                          [](auto const& p) {
                              return std::string(std::get<0>(p.param).name) + "_Failing" +
-                                    std::to_string(std::get<1>(p.param));
+                                    name_of(std::get<1>(p.param));
                          });
 
-struct OutOfMemoryWhen : testing::TestWithParam<long> {
-    long const many = GetParam();
+struct OutOfMemoryWhen : testing::TestWithParam<lack> {
+    lack const short_of = GetParam();
+    shortage after(long n) const { return {short_of.of, n, short_of.many}; }
     unsigned const before = pool_level();
     void TearDown() override { EXPECT_EQ(before, pool_level()); }
 
@@ -413,7 +424,8 @@ struct OutOfMemoryWhen : testing::TestWithParam<long> {
     }
 };
 
-INSTANTIATE_TEST_SUITE_P(Failing, OutOfMemoryWhen, testing::Values(1, 5));
+INSTANTIATE_TEST_SUITE_P(Failing, OutOfMemoryWhen, testing::ValuesIn(lacks),
+                         [](auto const& p) { return name_of(p.param); });
 
 TEST_P(OutOfMemoryWhen, ALinkIsLostAndComesBackControlActsOnIt) {
     vdev a = sink("check=1");
@@ -426,7 +438,7 @@ TEST_P(OutOfMemoryWhen, ALinkIsLostAndComesBackControlActsOnIt) {
     sweep([&](long n) {
         bool const up = n % 2 != 0;
         {
-            shortage const now(n / 2, many);
+            shortage const now = after(n / 2);
             ASSERT_EQ(0, up ? rte_pmd_wire_heal(b.port()) : rte_pmd_wire_cut(b.port()));
             ASSERT_TRUE(
                 shows(lagg, [up](auto const& s) { return s.members[1].distributing == up; }));
@@ -454,7 +466,7 @@ TEST_P(OutOfMemoryWhen, ADeviceIsPulledItIsGivenUpAndTold) {
         lagg.add(b.port());
         told.clear();
         {
-            shortage const now(n, many);
+            shortage const now = after(n);
             ASSERT_EQ(0, rte_pmd_wire_surprise_remove(b.port()));
             std::uint16_t const port = b.port();
             ASSERT_TRUE(shows(lagg, [](auto const& s) { return s.nb_members == 1; }));
@@ -469,30 +481,114 @@ TEST_P(OutOfMemoryWhen, ADeviceIsPulledItIsGivenUpAndTold) {
 
 TEST_P(OutOfMemoryWhen, AnAwaitedDeviceIsProbedItBecomesAMember) {
     sweep([&](long n) {
-        std::string const name =
-            "net_wire_awaited" + std::to_string(many) + "_" + std::to_string(n);
+        std::string const name = "net_wire_awaited" + name_of(short_of) + "_" + std::to_string(n);
         lagg_port lagg("policy=roundrobin,member=" + name);
         ASSERT_TRUE(lagg.ok());
         lagg.start();
         event_list told(lagg.id());
         std::uint16_t port = 0;
         {
-            shortage const now(n, many);
+            shortage const now = after(n);
             ASSERT_EQ(0, rte_vdev_init(name.c_str(), ""));
             ASSERT_EQ(0, rte_eth_dev_get_port_by_name(name.c_str(), &port));
+            // Nobody asks for it again: it is tried again when there is memory.
             ASSERT_TRUE(shows(lagg, [&](auto const& s) {
-                return (s.nb_members == 1 && s.members[0].distributing) || owner_of(port).empty();
+                return s.nb_members == 1 && s.members[0].distributing;
             }));
         }
-        lagg.settle();
-        if (owner_of(port).empty()) { // the worker had no memory to prepare it, and it was told
-            EXPECT_LT(0u, told.count(port, RTE_PMD_LAGG_EVENT_MEMBER_REFUSED));
-            lagg.add(port);
-        }
+        EXPECT_EQ(lagg.name(), owner_of(port));
+        EXPECT_EQ(0u, told.count(port, RTE_PMD_LAGG_EVENT_MEMBER_REFUSED));
         lagg.until([](auto const& s) { return s.nb_members == 1 && s.members[0].distributing; });
         EXPECT_EQ(8, send(lagg.id(), frames(8)));
         lagg.destroy();
         EXPECT_EQ(0, rte_vdev_uninit(name.c_str()));
+    });
+}
+
+TEST(OutOfMemoryForLong, AnAwaitedDeviceIsTriedNowAndThenAndJoinsInTheEnd) {
+    unsigned const before = pool_level();
+    std::string const name = "net_wire_awaited_for_long";
+    lagg_port lagg("policy=roundrobin,member=" + name);
+    ASSERT_TRUE(lagg.ok());
+    lagg.start();
+    event_list told(lagg.id());
+    std::uint16_t port = 0;
+    {
+        shortage const now(whose::others, 0, LONG_MAX);
+        ASSERT_EQ(0, rte_vdev_init(name.c_str(), ""));
+        ASSERT_EQ(0, rte_eth_dev_get_port_by_name(name.c_str(), &port));
+        // Its first call for memory is the one that fails, so each failure is a try.
+        ASSERT_TRUE(wait_until([] { return out_of_memory::failures >= 4; }, "four tries"));
+        lagg.until([](auto const& s) { return s.nb_members == 0 && s.nb_awaited == 1; });
+        EXPECT_EQ(name, lagg.status().awaited[0]);
+        EXPECT_EQ(lagg.name(), owner_of(port));
+        EXPECT_EQ(0, rte_eth_devices[port].data->dev_started);
+        std::printf("%u tries\n", out_of_memory::failures.load());
+    }
+    lagg.until([](auto const& s) { return s.nb_members == 1 && s.members[0].distributing; });
+    EXPECT_EQ(0, lagg.status().nb_awaited);
+    EXPECT_EQ(0u, told.count(port, RTE_PMD_LAGG_EVENT_MEMBER_REFUSED));
+    EXPECT_EQ(8, send(lagg.id(), frames(8)));
+    lagg.destroy();
+    EXPECT_EQ(0, rte_vdev_uninit(name.c_str()));
+    EXPECT_EQ(before, pool_level());
+}
+
+TEST(OutOfMemoryForLong, AnAwaitedDeviceIsTriedWhenTheLaggStarts) {
+    std::string const name = "net_wire_awaited_for_start";
+    lagg_port lagg("policy=roundrobin,member=" + name);
+    ASSERT_TRUE(lagg.ok());
+    lagg.start();
+    {
+        shortage const now(whose::others, 0, LONG_MAX);
+        ASSERT_EQ(0, rte_vdev_init(name.c_str(), ""));
+        ASSERT_TRUE(wait_until([] { return out_of_memory::failures >= 3; }, "three tries"));
+        lagg.until([](auto const& s) { return s.nb_awaited == 1; });
+    }
+    ASSERT_EQ(0, rte_eth_dev_stop(lagg.id()));
+    ASSERT_EQ(0, rte_eth_dev_start(lagg.id()));
+    EXPECT_EQ(1, lagg.status().nb_members);
+    lagg.destroy();
+    EXPECT_EQ(0, rte_vdev_uninit(name.c_str()));
+}
+
+TEST(OutOfMemoryForLong, AnAwaitedDeviceIsFreeAgainWhenTheLaggIsGone) {
+    std::string const name = "net_wire_awaited_in_vain";
+    lagg_port lagg("policy=roundrobin,member=" + name);
+    ASSERT_TRUE(lagg.ok());
+    lagg.start();
+    std::uint16_t port = 0;
+    shortage const now(whose::others, 0, LONG_MAX);
+    ASSERT_EQ(0, rte_vdev_init(name.c_str(), ""));
+    ASSERT_EQ(0, rte_eth_dev_get_port_by_name(name.c_str(), &port));
+    ASSERT_TRUE(wait_until([] { return out_of_memory::failures >= 2; }, "two tries"));
+    lagg.destroy();
+    EXPECT_EQ("", owner_of(port));
+    EXPECT_EQ(0, rte_vdev_uninit(name.c_str()));
+}
+
+TEST_P(OutOfMemoryWhen, TheFirstLaggIsMadeItIsWholeOrNothingIsLeftOfIt) {
+    vdev a = sink("check=1");
+    std::string const args = "policy=lacp,member=" + a.name();
+    sweep([&](long n) {
+        std::string const name = "net_lagg_first" + name_of(short_of) + "_" + std::to_string(n);
+        int port = 0;
+        {
+            shortage const now = after(n);
+            port = shortage::on_this_thread(
+                [&] { return rte_pmd_lagg_create(name.c_str(), args.c_str()); });
+        }
+        if (port < 0) {
+            EXPECT_TRUE(shortage::felt()) << n;
+            EXPECT_EQ("", owner_of(a.port())) << n;
+            std::uint16_t known = 0;
+            EXPECT_NE(0, rte_eth_dev_get_port_by_name(name.c_str(), &known)) << n;
+            port = rte_pmd_lagg_create(name.c_str(), args.c_str());
+        }
+        ASSERT_LE(0, port) << n;
+        EXPECT_EQ(name, owner_of(a.port())) << n;
+        ASSERT_EQ(0, rte_pmd_lagg_destroy(static_cast<std::uint16_t>(port))) << n;
+        EXPECT_EQ("", owner_of(a.port())) << n;
     });
 }
 
@@ -501,14 +597,14 @@ TEST_P(OutOfMemoryWhen, ALaggIsMadeItIsWholeOrNothingIsLeftOfIt) {
     std::string const args = "policy=loadbalance,member=" + a.name();
     lagg_port other("policy=none"); // so that threads are there, and under their names
     sweep([&](long n) {
-        std::string const name = "net_lagg_short" + std::to_string(many) + "_" + std::to_string(n);
+        std::string const name = "net_lagg_short" + name_of(short_of) + "_" + std::to_string(n);
         int port = 0;
         {
-            shortage const now(n, many);
+            shortage const now = after(n);
             port = shortage::on_this_thread(
                 [&] { return rte_pmd_lagg_create(name.c_str(), args.c_str()); });
         }
-        if (port == -ENOMEM) {
+        if (refuses(short_of, port)) {
             EXPECT_EQ("", owner_of(a.port())) << n;
             std::uint16_t known = 0;
             EXPECT_NE(0, rte_eth_dev_get_port_by_name(name.c_str(), &known)) << n;
@@ -526,7 +622,7 @@ TEST_P(OutOfMemoryWhen, ALaggIsDestroyedNothingIsLeftOfIt) {
     std::string const args = "policy=loadbalance,member=" + a.name();
     lagg_port other("policy=none");
     sweep([&](long n) {
-        std::string const name = "net_lagg_ends" + std::to_string(many) + "_" + std::to_string(n);
+        std::string const name = "net_lagg_ends" + name_of(short_of) + "_" + std::to_string(n);
         int const made = rte_pmd_lagg_create(name.c_str(), args.c_str());
         ASSERT_LE(0, made);
         auto const port = static_cast<std::uint16_t>(made);
@@ -534,10 +630,10 @@ TEST_P(OutOfMemoryWhen, ALaggIsDestroyedNothingIsLeftOfIt) {
         EXPECT_EQ(8, send(port, frames(8)));
         int rc = 0;
         {
-            shortage const now(n, many);
+            shortage const now = after(n);
             rc = shortage::on_this_thread([&] { return rte_pmd_lagg_destroy(port); });
         }
-        if (rc == -ENOMEM) { // all of it is still there
+        if (refuses(short_of, rc)) { // all of it is still there
             EXPECT_EQ(8, send(port, frames(8))) << n;
             EXPECT_EQ(name, owner_of(a.port())) << n;
             rc = rte_pmd_lagg_destroy(port);
@@ -582,7 +678,7 @@ TEST_P(OutOfMemoryWhen, ALacpFrameArrivesItIsHeededNowOrTheNextTime) {
     sweep([&](long n) {
         bool const in_sync = n % 2 == 0;
         {
-            shortage const now(n / 2, many);
+            shortage const now = after(n / 2);
             say(in_sync);
             running.rounds(4);
             wait_until([&] {

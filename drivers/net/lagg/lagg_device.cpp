@@ -290,6 +290,7 @@ int device::take_in(waiter const& done, event::add_member e) {
     if (refused != 0) {
         return refused;
     }
+    forget_former_of(e.port);
     try {
         ask(done, [&e](request_id id) {
             e.request = id;
@@ -344,7 +345,7 @@ int device::adopt_now() {
         return -EDEADLK;
     }
     int rc = call_control([this] {
-        adopt_awaited();
+        adopt_awaited(never - time_point{1}); // also those that wait for their time
         flush_or_throw(now());
         return 0;
     });

@@ -16,6 +16,7 @@
 #include "lagg_infos.h"
 #include "lagg_member_port.h"
 #include "lagg_queue.h"
+#include "lagg_retry.h"
 #include "lagg_settings.h"
 #include "lagg_slow.h"
 #include "lagg_stats.h"
@@ -171,7 +172,9 @@ private:
     // lagg_device_control.cpp: control thread
     void handle(any_event const& e);
     void ask(waiter const& w, event_maker const& make);
+    bool has_member_on(port_id port) const;
     void disown_stranger(port_id port);
+    void forget_former_of(port_id port);
     void prepared(event::member_prepared done, port_id port, bool running, reach by);
     void member_gone(member_id id, port_id port, bool vanished);
     void refuse(any_event const& e, refusal const& told);
@@ -191,8 +194,10 @@ private:
     void carry_out(effect::report_link const& e);
     void carry_out(effect::notify_member const& e);
     void tell(rte_pmd_lagg_event_type type, port_id port, int error);
-    void adopt_awaited();
-    void adopt(std::string const& name, port_id port);
+    time_point adopt_awaited(time_point at);
+    bool adopt(std::string const& name, port_id port);
+    void note_shortage(std::string const& name);
+    void await_again(event::member_prepared const& done, std::string name);
     void leave_all();
     void free_retired_queues() noexcept;
     /// Whether a member vanished.
@@ -247,6 +252,7 @@ private:
     std::size_t carried_out_ = 0;   // so many of them
     bool behind_ = false;           // the last flush() ran out of memory
     std::vector<refusal> refusals_; // to be told when all effects are carried out
+    retry_times retries_;           // of awaited members
     std::map<request_id, waiter> waiters_;
     request_id last_request_ = 0;
     std::vector<barrier_wait> barriers_;

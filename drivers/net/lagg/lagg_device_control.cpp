@@ -67,18 +67,30 @@ void device::ask(waiter const& w, event_maker const& make) {
     }
 }
 
+bool device::has_member_on(port_id port) const {
+    auto const& all = aggregator_.members();
+    return std::any_of(all.begin(), all.end(), [&](member const& m) { return m.port == port; });
+}
+
 /// A port that was owned for a member that did not become one.
 void device::disown_stranger(port_id port) {
-    auto const& all = aggregator_.members();
-    if (std::none_of(all.begin(), all.end(), [&](member const& m) { return m.port == port; })) {
+    if (!has_member_on(port)) {
         disown(port);
+    }
+}
+
+/// A port is about to become a member's.  Not later: control looks for members that vanished also
+/// when what was decided for one waits for memory.
+void device::forget_former_of(port_id port) {
+    if (!has_member_on(port)) {
+        forget_former(port);
     }
 }
 
 /// Where memory runs out the rest is for the next time, soon: each step either is made or leaves
 /// what it looks at as it was.
 time_point device::settle(time_point at) {
-    adopt_awaited();
+    time_point const next_adoption = adopt_awaited(at);
     bool const somebody_vanished = collect_stirred();
     if (at >= next_poll_ || kernel_changes_ != links().changes()) {
         poll_links(at);
@@ -118,7 +130,8 @@ time_point device::settle(time_point at) {
     bool const waiting = publisher_.retired() > 0 || !retired_queues_.empty();
     rescan_after_ =
         waiting ? std::clamp(2 * rescan_after_, first_rescan, last_rescan) : time_point{0};
-    time_point next = std::min({next_poll_, aggregator_.next_deadline(), next_visit});
+    time_point next =
+        std::min({next_poll_, aggregator_.next_deadline(), next_visit, next_adoption});
     if (waiting) {
         next = std::min(next, at + rescan_after_);
     }
@@ -199,7 +212,6 @@ void device::carry_out(effect::publish& e) {
 void device::carry_out(effect::prepare_member const& e) {
     slots_[e.id] = slot{};
     slots_[e.id].port = e.port;
-    forget_former(e.port);
     {
         std::lock_guard const hold(awaited_mutex_);
         std::erase(awaited_, std::string(rte_eth_devices[e.port].data->name));
@@ -271,10 +283,23 @@ void device::carry_out(effect::notify_member const& e) {
 
 /// The worker is done with preparing a member.
 void device::prepared(event::member_prepared done, port_id port, bool running, reach by) {
-    if (done.error != errc::ok) {
-        refuse(done, {port, done.device_error});
+    std::string name;
+    for (member const& m : aggregator_.members()) {
+        if (m.id == done.id && !m.to_leave) {
+            name = m.name;
+        }
+    }
+    if (done.device_error == -ENOMEM && closing_ == nullptr && retries_.under_way(name)) {
+        await_again(done, std::move(name));
+        flush(now());
         return;
     }
+    if (done.error != errc::ok) {
+        refuse(done, {port, done.device_error});
+        retries_.forget(name);
+        return;
+    }
+    retries_.forget(name);
     if (running) {
         follow(done.id, by);
         done.link = link_of(done.id);
@@ -347,7 +372,9 @@ void device::tell(rte_pmd_lagg_event_type type, port_id port, int error) {
     }
 }
 
-void device::adopt_awaited() {
+/// Those whose time has come; the time of the next one that exists.
+time_point device::adopt_awaited(time_point at) {
+    time_point next = never;
     std::vector<std::string> names;
     {
         std::lock_guard const hold(awaited_mutex_);
@@ -356,27 +383,71 @@ void device::adopt_awaited() {
     for (auto const& name : names) {
         std::uint16_t port = 0;
         if (rte_eth_dev_get_port_by_name(name.c_str(), &port) != 0) {
+            retries_.forget(name); // another device of that name is tried at once
             continue;
         }
-        adopt(name, port);
-        std::lock_guard const hold(awaited_mutex_);
-        std::erase(awaited_, name);
+        if (time_point const due = retries_.due(name); due > at) {
+            next = std::min(next, due);
+            continue;
+        }
+        if (adopt(name, port)) {
+            std::lock_guard const hold(awaited_mutex_);
+            std::erase(awaited_, name);
+        } else {
+            next = std::min(next, retries_.due(name));
+        }
+    }
+    return next;
+}
+
+/// False: there was no memory, so it is awaited still.
+bool device::adopt(std::string const& name, port_id port) {
+    retries_.begin(name);
+    try {
+        event::add_member e;
+        int rc = own(port);
+        rc = rc != 0 ? rc : describe_new(port, e);
+        if (rc == -ENOMEM) {
+            note_shortage(name);
+            return false;
+        }
+        if (rc != 0) {
+            LAGG_LOG(ERR, "%s: member=%s: %s", name_.c_str(), name.c_str(), rte_strerror(-rc));
+            retries_.forget(name);
+            disown_stranger(port);
+            status_stale_ = true;
+            tell(RTE_PMD_LAGG_EVENT_MEMBER_REFUSED, port, rc);
+            return true;
+        }
+        forget_former_of(port);
+        handle(e);
+    } catch (std::bad_alloc const&) {
+        retries_.forget(name); // it was not begun
+        throw;
+    }
+    disown_stranger(port);
+    return true;
+}
+
+/// Says so once, however often it is tried.
+void device::note_shortage(std::string const& name) {
+    if (retries_.failed(name, now())) {
+        LAGG_LOG(WARNING, "%s: member=%s: out of memory; it is tried again until there is some",
+                 name_.c_str(), name.c_str());
     }
 }
 
-void device::adopt(std::string const& name, port_id port) {
-    event::add_member e;
-    int rc = own(port);
-    rc = rc != 0 ? rc : describe_new(port, e);
-    if (rc != 0) {
-        LAGG_LOG(ERR, "%s: member=%s: %s", name_.c_str(), name.c_str(), rte_strerror(-rc));
-        disown_stranger(port);
-        status_stale_ = true;
-        tell(RTE_PMD_LAGG_EVENT_MEMBER_REFUSED, port, rc);
-        return;
+/// A member that was awaited found no memory: it is awaited again, ours meanwhile.  Throws
+/// std::bad_alloc, and nothing happened.
+void device::await_again(event::member_prepared const& done, std::string name) {
+    {
+        std::lock_guard const hold(awaited_mutex_);
+        awaited_.reserve(awaited_.size() + 1);
     }
-    handle(e);
-    disown_stranger(port);
+    handle(done);
+    note_shortage(name);
+    std::lock_guard const hold(awaited_mutex_);
+    awaited_.push_back(std::move(name));
 }
 
 bool device::collect_stirred() {

@@ -5,14 +5,13 @@
 #include "lagg_compat.h"
 #include "lagg_events.h"
 #include "lagg_log.h"
+#include "lagg_mailbox.h"
 #include "lagg_netlink.h"
 #include "lagg_queue.h"
 
 #include <rte_errno.h>
 #include <rte_interrupts.h>
 #include <rte_lcore.h>
-
-#include <oneapi/tbb/concurrent_queue.h>
 
 #include <algorithm>
 #include <atomic>
@@ -34,7 +33,7 @@ namespace lagg::pmd {
 
 namespace {
 
-using job = std::function<void()>;
+using job = mailbox::job;
 
 /// How soon to try again what memory was missing for.
 constexpr time_point out_of_memory_pause = std::chrono::milliseconds{10};
@@ -106,7 +105,7 @@ public:
 private:
     std::mutex mutex_;
     std::condition_variable ready_;
-    tbb::concurrent_queue<job> jobs_;
+    mailbox jobs_;
     bool quit_ = false;
 };
 
@@ -159,7 +158,7 @@ public:
 
     void run() {
         role = control_role;
-        while (!quit_) {
+        while (!quit_.load(std::memory_order_acquire)) { // [quit] <- quit()
             wait();
             bool whole = run_guarded(drain_links_, control_role);
             whole = run_jobs() && whole;
@@ -173,8 +172,10 @@ public:
         }
     }
 
+    /// Ends run() when what was posted is done.  Not a job: that would need memory.
     void quit() {
-        post([this] { quit_ = true; });
+        quit_.store(true, std::memory_order_release); // [quit] -> run()
+        wake();
     }
 
     std::vector<served*> serving;
@@ -232,9 +233,9 @@ private:
     int poll_fd_ = -1;
     int wake_fd_ = -1;
     int timer_fd_ = -1;
-    bool quit_ = false;
+    std::atomic<bool> quit_{false}; // [quit]
     job const drain_links_ = [this] { links.drain(); };
-    tbb::concurrent_queue<job> jobs_;
+    mailbox jobs_;
     job job_; // the one that is run
     time_point settled_at_{0};
 };
