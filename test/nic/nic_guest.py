@@ -83,14 +83,13 @@ def address(number, cards):
         f"0000:0{number + 1}:00.0"
 
 
-def _drivers(cards, more=()):
-    """Files of the PMDs that the cards need, and of `more`, beside the libraries that laggd runs
-    with."""
-    eal = [path for path in machine.libraries_of(LAGGD) if "librte_eal" in path]
-    assert eal, f"{LAGGD} runs with no librte_eal"
+def _drivers(cards, program):
+    """Files of the PMDs that the cards need, beside the libraries that the program runs with."""
+    eal = [path for path in machine.libraries_of(program) if "librte_eal" in path]
+    assert eal, f"{program} runs with no librte_eal"
     folder = os.path.dirname(os.path.realpath(eal[0]))
     found = []
-    for name in ("mempool_ring", *sorted({"net_" + card.pmd for card in cards}), *more):
+    for name in ("mempool_ring", *sorted({"net_" + card.pmd for card in cards})):
         for where in (folder, *glob.glob(os.path.join(folder, "dpdk", "pmds-*"))):
             versions = sorted(glob.glob(os.path.join(where, f"librte_{name}.so.*")), key=len)
             if versions:
@@ -101,25 +100,26 @@ def _drivers(cards, more=()):
     return found
 
 
-def image(cards, driver, for_hand=False, more=()):
+def image(cards, driver, for_hand=False, program=LAGGD):
+    """/eal-words are EAL's for any program here; the caller adds the lcores."""
     made = machine.Image()
     made.folder("var/run")
     made.load_at_boot(["vfio_iommu_type1", "vfio-pci"] if driver == "vfio-pci" else
                       ["uio_pci_generic"])
-    made.program(LAGGD, "bin/laggd")
+    made.program(program, "bin/" + os.path.basename(program))
     plugins = []
-    for path in _drivers(cards, more):
+    for path in _drivers(cards, program):
         plugins.append("-d /lib/" + os.path.basename(path))
         made.program(path, plugins[-1].split()[-1].lstrip("/"))
     default = f"--vdev={LAGG},policy=lacp,lacp_rate=fast," + ",".join(
         f"member={address(i, cards)}" for i in range(len(cards)))
     made.file("bin/bind-cards", _BIND.encode())
+    made.file("eal-words", f"--in-memory -m 192 --no-telemetry {' '.join(plugins)}\n".encode())
     # What laggd needs here; without arguments of one's own for the lagg, all cards are its members.
     made.file("bin/run-laggd", (
         "#!/bin/sh\n"
         f"case \"$*\" in *--vdev*) lagg= ;; *) lagg={default} ;; esac\n"
-        f"exec laggd --in-memory -m 192 --no-telemetry --lcores=0,1 {' '.join(plugins)} $lagg"
-        " \"$@\"\n").encode())
+        "exec laggd $(cat /eal-words) --lcores=0,1 $lagg \"$@\"\n").encode())
     if for_hand:
         made.file("by-hand", _BY_HAND.encode(), 0o644)
     return made
@@ -154,12 +154,12 @@ def boot_options(driver):
 
 
 class NicGuest(machine.Machine):
-    """`more`: names of further PMDs, as in librte_<name>.so."""
+    """It has the program and the PMDs of the cards."""
 
-    def __init__(self, lab, cards, driver, taps, qemu=machine.QEMU, more=()):
+    def __init__(self, lab, cards, driver, taps, qemu=machine.QEMU, program=LAGGD):
         self.cards, self.driver = cards, driver
         console = os.path.join(lab.folder, "console")
-        super().__init__(lab, image(cards, driver, more=more),
+        super().__init__(lab, image(cards, driver, program=program),
                          ["-chardev", f"socket,id=c,path={console},server=on,wait=off",
                           "-serial", "chardev:c", *devices(cards, driver, taps)],
                          qemu=qemu, memory=MEMORY, boot=boot_options(driver))
