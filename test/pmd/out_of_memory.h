@@ -134,6 +134,12 @@ void operator delete(void* p, std::align_val_t) noexcept {
 void operator delete(void* p, std::size_t, std::align_val_t) noexcept {
     std::free(p);
 }
+void operator delete(void* p, std::nothrow_t const&) noexcept { // after a constructor that threw
+    std::free(p);
+}
+void operator delete(void* p, std::align_val_t, std::nothrow_t const&) noexcept {
+    std::free(p);
+}
 
 // --- others': DPDK ------------------------------------------------------------------------------
 

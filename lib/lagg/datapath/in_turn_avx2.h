@@ -81,8 +81,8 @@ LAGG_AVX2_IN_TURN inline std::size_t rounds_of(Frame const* frames, std::size_t 
     return rounds;
 }
 
-/// deal_columns() for any other number of members, at least four.  Out of line, and called last:
-/// the usual numbers need no stack.
+/// deal_columns() for any other number of members, at least four, and at least four rounds.  Out of
+/// line, and called last: the usual numbers need no stack.
 template<class Frame>
 [[gnu::noinline]] LAGG_AVX2_IN_TURN dealt deal_to_many(std::size_t members, Frame const* frames,
                                                        std::size_t count, Frame* columns) noexcept {
@@ -105,7 +105,7 @@ LAGG_AVX2_IN_TURN dealt deal_columns(std::size_t members, Frame const* frames, s
         rounds = rounds_of<4>(frames, count, columns);
     } else if (members == 2) {
         rounds = rounds_of<2>(frames, count, columns);
-    } else if (members > 4) {
+    } else if (members > 4 && count >= 4 * members) {
         return deal_to_many(members, frames, count, columns);
     }
     if (rounds * members == count) [[likely]] {
