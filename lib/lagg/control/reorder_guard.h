@@ -27,8 +27,8 @@ public:
                        member_set const& alive, std::uint64_t version, time_point hold_until,
                        time_point wait_until);
 
-    /// The newest snapshot is `version`: a change of the table that made none, because what bursts do
-    /// is the same, waits for the bursts before that one.
+    /// The newest snapshot is `version`: a change of the table that made none, because what bursts
+    /// do is the same, waits for the bursts before that one.
     void newest_is(std::uint64_t version) noexcept;
 
     /// No burst runs on a snapshot older than `version`: members that a Marker has to follow on
