@@ -64,7 +64,8 @@ LAGG_AVX512VL inline __m256i low_bytes(Hash& hash, typename Read::frame const* f
         low = _mm256_shrdi_epi64(low, hash(rest), 8);
         i += block;
     }
-    low = _mm256_srl_epi64(low, _mm_cvtsi64_si128(static_cast<long long>(2 * (half - i))));
+    auto const missing = static_cast<long long>(half - i); // frames; of each four a byte
+    low = _mm256_srl_epi64(low, _mm_cvtsi64_si128(missing * 2));
     __m256i const in_order = _mm256_set_epi64x(0x1f17'0f07'1e16'0e06, 0x1d15'0d05'1c14'0c04,
                                                0x1b13'0b03'1a12'0a02, 0x1911'0901'1810'0800);
     low = _mm256_permutexvar_epi8(in_order, low);
@@ -129,7 +130,7 @@ struct picked_bytes {
 /// an offset; protocol.  As a word of six bytes.
 class plain_test {
 public:
-    LAGG_AVX512VL plain_test() noexcept {}
+    LAGG_AVX512VL plain_test() noexcept = default;
     /// `a`, `b`: as in picked_bytes, from byte 12 on.
     LAGG_AVX512VL void look(__m256i a, __m256i b) noexcept {
         seen_ = _mm256_or_si256(seen_, unlike(a, b));
@@ -158,7 +159,7 @@ private:
 /// Looks for frames that have a tag where their type would be.
 class untagged_test {
 public:
-    LAGG_AVX512VL untagged_test() noexcept {}
+    LAGG_AVX512VL untagged_test() noexcept = default;
     /// `a`, `b`: as in picked_bytes, their first bytes.
     LAGG_AVX512VL void look(__m256i a, __m256i b) noexcept {
         seen_ = _mm256_min_epu64(seen_, untagged(a, b));
