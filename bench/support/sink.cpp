@@ -54,7 +54,9 @@ std::uint16_t receive(void* queue, rte_mbuf** frames, std::uint16_t count) {
     if (n > 0) {
         std::copy_n(q.frames.data() + q.at, n, frames);
         q.at += n;
-        q.at -= q.at >= q.rotation ? q.rotation : 0;
+        while (q.at >= q.rotation) { // a burst may go round more than once
+            q.at -= q.rotation;
+        }
     }
     return n;
 }
