@@ -61,12 +61,12 @@ public:
         for (;;) {
             // [leave] -> publisher: release, for control may read this pin instead of the null of
             // the burst before it, and must then still know that burst to be over
-            pinned_.store(seen, std::memory_order_release);
+            pinned_.store(seen, std::memory_order_release); // [leave]
             light_fence(kind_); // [announce] <-> heavy fence: control sees our pin, or we its store
             hook_after_announce();
             // [adopt] <- install(): acquire makes the contents visible, also when the address is
             // that of an older snapshot used again, and keeps the burst's reads behind this check
-            T const* const now = current_.load(std::memory_order_acquire);
+            T const* const now = current_.load(std::memory_order_acquire); // [adopt]
             if (now == seen) [[likely]] {
                 hook_after_pin();
                 return seen;

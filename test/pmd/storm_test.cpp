@@ -389,8 +389,7 @@ private:
     std::size_t at_ = 0;
 };
 
-/// One LACP conversation out of so many is waited for to its end: it takes seconds, for the
-/// standard allows three frames a second.  The others are cut short.
+/// One LACP conversation out of so many is waited for to its end; the others are cut short.
 auto const patience = static_cast<std::uint64_t>(times(20, 1200));
 
 /// What the storm did; rows of the report.

@@ -124,7 +124,7 @@ std::uint16_t lagg_rx_burst(void* queue, rte_mbuf** frames, std::uint16_t count)
     snapshot const& s = *view;
     // [refill] <- stash_waiting(): before the stash is read: no stash_first means that nothing
     // comes behind it
-    std::uint32_t const wishes = q.wishes.load(std::memory_order_acquire);
+    std::uint32_t const wishes = q.wishes.load(std::memory_order_acquire); // [refill]
     std::uint16_t n = take_stashed(q, frames, count);
     if (n < count && !s.polled.empty() && (wishes & burst_wish::stash_first) == 0) [[likely]] {
         bool const tell_dry = (wishes & burst_wish::tell_dry) != 0;
