@@ -2,7 +2,11 @@
 // failover.
 #include "fixture.h"
 
+#include <ethdev_driver.h>
+
+#include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <thread>
 
 namespace lagg::test {
@@ -245,6 +249,74 @@ TEST_F(MemberLink, ALossReportedByTheDeviceMovesAllTraffic) {
     EXPECT_EQ(dead.tx_bursts, now.tx_bursts) << "the dead member is not even asked";
     EXPECT_EQ(dead.refused, now.refused);
     EXPECT_EQ(128u, sent(a) + sent(b));
+}
+
+/// A member whose driver takes longer than the poll period to say what its link is, and meanwhile
+/// another one tells of a loss.
+class slow_to_answer {
+public:
+    slow_to_answer(std::uint16_t lagg, std::uint16_t member, std::uint16_t other)
+        : device_(rte_eth_devices[member]), own_(device_.dev_ops) {
+        lagg_ = lagg;
+        other_ = other;
+        asks_ = 0;
+        ops_ = *own_;
+        ops_.link_update = answer;
+        original_ = own_->link_update;
+        __atomic_store_n(&device_.dev_ops, &ops_, __ATOMIC_RELEASE); // control reads it
+    }
+    ~slow_to_answer() { __atomic_store_n(&device_.dev_ops, own_, __ATOMIC_RELEASE); }
+    slow_to_answer(slow_to_answer const&) = delete;
+    slow_to_answer& operator=(slow_to_answer const&) = delete;
+
+    /// What the lagg said of the other member's link when it was asked again.
+    static bool asked_again() { return asks_ >= 2; }
+    static bool other_was_up() { return other_up_; }
+
+private:
+    static int answer(rte_eth_dev* dev, int wait) {
+        using clock = std::chrono::steady_clock;
+        if (asks_ == 0) {
+            EXPECT_EQ(0, rte_pmd_wire_cut(other_));
+            rte_eth_link link{};
+            EXPECT_EQ(0, rte_eth_link_get_nowait(other_, &link)); // as its driver leaves it
+            rte_eth_dev_callback_process(&rte_eth_devices[other_], RTE_ETH_EVENT_INTR_LSC, nullptr);
+            for (auto const begin = clock::now(); clock::now() - begin < 5 * period;) {
+            }
+        } else if (asks_ == 1) {
+            rte_pmd_lagg_status s{};
+            EXPECT_EQ(0, rte_pmd_lagg_status_get(lagg_, &s));
+            other_up_ = std::any_of(s.members, s.members + s.nb_members, [](auto const& m) {
+                return m.port == other_ && (m.link_up || m.distributing);
+            });
+        }
+        ++asks_;
+        return original_(dev, wait);
+    }
+
+    static constexpr std::chrono::milliseconds period{1};
+    static inline std::uint16_t lagg_ = 0;
+    static inline std::uint16_t other_ = 0;
+    static inline std::atomic<unsigned> asks_{0};
+    static inline std::atomic<bool> other_up_{false};
+    static inline eth_link_update_t original_ = nullptr;
+    static inline eth_dev_ops ops_{}; // control may be about to read it when this object ends
+
+    rte_eth_dev& device_;
+    eth_dev_ops const* own_;
+};
+
+TEST_F(MemberLink, ALossThatWasToldIsActedUponBeforeOtherDriversAreAsked) {
+    lagg_port lagg("policy=loadbalance,lsc_poll_period_ms=1," + members());
+    ASSERT_TRUE(lagg.ok());
+    lagg.start();
+    EXPECT_TRUE(lagg.member(a.port()).distributing);
+    slow_to_answer const b_takes_long(lagg.id(), b.port(), a.port());
+    while (!slow_to_answer::asked_again()) { // until() would have control act on all events
+        std::this_thread::yield();
+    }
+    EXPECT_FALSE(slow_to_answer::other_was_up());
+    heal(lagg, a);
 }
 
 TEST_F(MemberLink, ALossThatTheDeviceDoesNotReportIsFoundByAsking) {

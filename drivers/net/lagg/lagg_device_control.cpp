@@ -91,7 +91,13 @@ void device::forget_former_of(port_id port) {
 /// what it looks at as it was.
 time_point device::settle(time_point at) {
     time_point const next_adoption = adopt_awaited(at);
-    bool const somebody_vanished = collect_stirred();
+    // LACPDUs before the timers that they hold up: control may have been without a CPU for long.
+    // But a member that vanished must not be polled any more, and a loss that was told must not
+    // wait for drivers that are asked: a PHY may take a millisecond to answer.
+    if (collect_stirred() || behind_) {
+        frames_.hear(at, to_aggregator());
+        flush_or_throw(now());
+    }
     if (at >= next_poll_ || kernel_changes_ != links().changes()) {
         poll_links(at);
         kernel_changes_ = links().changes();
@@ -102,12 +108,6 @@ time_point device::settle(time_point at) {
     }
     if (closing_ != nullptr) {
         leave_all();
-    }
-    // LACPDUs before the timers that they hold up: control may have been without a CPU for long.
-    // But a member that vanished must not be polled any more.
-    if (somebody_vanished || behind_) {
-        frames_.hear(at, to_aggregator());
-        flush_or_throw(now());
     }
     frames_.set_impatient(aggregator_.impatient());
     time_point const next_visit = frames_.visit(at, to_aggregator());
@@ -450,8 +450,9 @@ void device::await_again(event::member_prepared const& done, std::string name) {
     awaited_.push_back(std::move(name));
 }
 
+/// Whether there was something.
 bool device::collect_stirred() {
-    bool vanished = false;
+    bool any = false;
     for (member const& m : std::vector<member>(aggregator_.members())) {
         auto const what = take_stirred(m.port);
         if ((what & stirred_removal) != 0) {
@@ -459,13 +460,14 @@ bool device::collect_stirred() {
             statistics_.vanish(m.id);
             frames_.forget(m.id);
             act_on(event::member_vanished{m.port}, m.port, what);
-            vanished = true;
+            any = true;
         } else if ((what & stirred_link) != 0 && slots_[m.id].follow_link) {
             act_on(event::link_changed{m.id, with_kernels_word(m.id, told_link(m.port))}, m.port,
                    what);
+            any = true;
         }
     }
-    return vanished;
+    return any;
 }
 
 /// Throws std::bad_alloc: then the port is stirred still.

@@ -7,6 +7,7 @@
 
 #include <rte_dev.h>
 #include <rte_ethdev.h>
+#include <rte_interrupts.h>
 
 #include <array>
 #include <atomic>
@@ -26,6 +27,11 @@ constexpr std::uint32_t stirred_replaced = 1U << 31;
 void stir(port_id port, std::uint32_t what) {
     stirred[port].fetch_or(what, std::memory_order_release); // [stir] -> take_stirred()
     wake_control();
+    if (rte_thread_is_intr() != 0) {
+        // Control may be waiting for this very CPU, and the driver's handler has more to do: one
+        // that looks at its PHY takes a millisecond.
+        sched_yield();
+    }
 }
 
 /// A device that is new has not been removed, whatever befell those that had its port id before.
