@@ -6,6 +6,7 @@
 #include "lagg/datapath/by_flow_avx2.h"
 #include "lagg/datapath/by_flow_avx512.h"
 #include "lagg/datapath/by_flow_avx512vl.h"
+#include "lagg/datapath/by_flow_sse42.h"
 #include "lagg/datapath/in_turn_avx2.h"
 #include "lagg/datapath/to_all_avx2.h"
 
@@ -39,6 +40,10 @@ bool has_avx2() noexcept {
            has_all({RTE_CPUFLAG_AVX2, RTE_CPUFLAG_BMI1, RTE_CPUFLAG_BMI2, RTE_CPUFLAG_POPCNT});
 }
 
+bool has_sse42() noexcept {
+    return lagg_simd_bits() >= 128 && has_all({RTE_CPUFLAG_SSE4_2});
+}
+
 bool has_avx512vl() noexcept {
     return has_avx2() &&
            has_all({RTE_CPUFLAG_AVX512F, RTE_CPUFLAG_AVX512BW, RTE_CPUFLAG_AVX512DQ,
@@ -56,6 +61,8 @@ constexpr std::array variants{
                   avx2::copy_to_each<rte_mbuf*>, has_avx512vl},
     group_variant{"avx2", avx2::group_by_flow<mbuf_reader>, avx2::deal_columns<rte_mbuf*>,
                   avx2::copy_to_each<rte_mbuf*>, has_avx2},
+    group_variant{"sse42", sse42::group_by_flow<mbuf_reader>, lagg::deal_columns<rte_mbuf*>,
+                  lagg::copy_to_each<rte_mbuf*>, has_sse42},
     portable,
 };
 

@@ -2,6 +2,7 @@
 #include "lagg/datapath/by_flow_avx2.h"
 #include "lagg/datapath/by_flow_avx512.h"
 #include "lagg/datapath/by_flow_avx512vl.h"
+#include "lagg/datapath/by_flow_sse42.h"
 
 #include "../net/sample_frames.h"
 #include "support/seed.h"
@@ -53,6 +54,8 @@ std::vector<variant> variants() {
         avx2 && __builtin_cpu_supports("avx512vl") != 0 &&
         __builtin_cpu_supports("avx512bw") != 0 && __builtin_cpu_supports("avx512dq") != 0 &&
         __builtin_cpu_supports("avx512vbmi") != 0 && __builtin_cpu_supports("avx512vbmi2") != 0;
+    bool const sse42 = __builtin_cpu_supports("sse4.2") != 0;
+    all.push_back({"sse42", sse42::group_by_flow<reader>, sse42});
     all.push_back({"avx2", avx2::group_by_flow<reader>, avx2});
     all.push_back({"avx512vl", avx512vl::group_by_flow<reader>, avx512});
     all.push_back({"avx512", avx512::group_by_flow<reader>, avx512});
