@@ -37,6 +37,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 namespace bench {
@@ -428,6 +429,10 @@ int run_all(int argc, char** argv) {
     int const eal = rte_eal_init(argc, argv);
     if (eal < 0) {
         fail("EAL does not start");
+    }
+    // As dpdk-testpmd does: pages that are touched for the first time are not what is measured.
+    if (mlockall(MCL_CURRENT | MCL_FUTURE) != 0) {
+        std::perror("memory is not locked, the first cut may take longer");
     }
     argc -= eal;
     argv += eal;
