@@ -88,11 +88,12 @@ def frames():
 
 
 def wait_for_both(what, since):
-    """With LACP: at both ends."""
+    """With LACP: at both ends; the partner's bond keeps flows on the member that it enables first."""
     def there():
         theirs = partner.lacp("bond0").get("members", {})
         return switch.distributing() == {0, 1} and len(theirs) == 2 and all(
-            one["may_enable"] and one["status"].startswith("current") for one in theirs.values())
+            one["status"].startswith("current") for one in theirs.values()) and \
+            partner.enabled("bond0") == set(theirs)
     until(there, what, PATIENCE, 0.1)
     measured(what, time.monotonic() - since)
 

@@ -69,10 +69,12 @@ def set_tap(number, state):
 
 
 def negotiated(members=(0, 1)):
+    """The switch keeps flows on the member that it enables first, so it must have enabled all."""
     ours, theirs = laggd.views(), switch.lacp("bond0").get("members", {})
+    enabled = switch.enabled("bond0")
     for i in members:
         view, other = ours.get(laggd.members[i]), theirs.get(TAPS[i])
-        if view is None or other is None or not other["may_enable"] or \
+        if view is None or other is None or TAPS[i] not in enabled or \
                 other["status"] != "current attached" or \
                 not all(WORKING <= view[end]["state"] for end in ("actor", "partner")):
             return False
