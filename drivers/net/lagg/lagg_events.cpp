@@ -28,8 +28,7 @@ void stir(port_id port, std::uint32_t what) {
     stirred[port].fetch_or(what, std::memory_order_release); // [stir] -> take_stirred()
     wake_control();
     if (rte_thread_is_intr() != 0) {
-        // Control may be waiting for this very CPU, and the driver's handler has more to do: one
-        // that looks at its PHY takes a millisecond.
+        // Control may be waiting for this very CPU, and the driver's handler may have more to do.
         sched_yield();
     }
 }
