@@ -130,6 +130,12 @@ def plain_table(cases, prefix):
     return lines
 
 
+def shared(cases):
+    """In which part of the blocks the core was not ours alone."""
+    parts = [c['shared'] for c in cases.values() if 'shared' in c]
+    return sum(parts) / len(parts) if parts else 0
+
+
 def plot(cases, out):
     """Overhead by burst size, a curve for each PMD.  Returns the names of the files."""
     try:
@@ -184,7 +190,10 @@ def main():
             'Cycles (TSC) per packet over the bare member port; both PMDs in one process and one run, '
             'the same members that cost nothing, 64-byte UDP over IPv4, repetitions interleaved.',
             'A figure is the median of its repetitions, each of which is the tenth percentile of 101 '
-            'blocks that alternate with the bare port.', '']
+            'blocks that alternate with the bare port.',
+            'Blocks count while nobody else uses the core (the other hyperthread, a guest of the same host: '
+            'bench/support/core_share.h), as long as waiting for that is worth it; '
+            f'{shared(cases) * 100:.0f} % were taken although somebody did.', '']
     for burst in (32, 64):
         if any(ratio_rows(cases, f'members:4/burst:{burst}/warm')):
             lines += [f'## Ratios, 4 members, burst {burst}', '', *ratio_table(cases, 4, burst), '']

@@ -62,6 +62,10 @@ name=$(printf '%s-%s' "${machine%-}" "$commit")
 parts=$(mktemp -d)
 trap 'rm -rf "$parts" "$log"' EXIT
 
+# For how long each program may wait for moments in which its core is its own: seconds.
+export LAGG_BENCH_PATIENCE=${LAGG_BENCH_PATIENCE:-${quick:+10}}
+export LAGG_BENCH_PATIENCE=${LAGG_BENCH_PATIENCE:-120}
+
 number=0
 for bench in "${benches[@]}"; do
     read -r program filter <<<"$bench"

@@ -58,6 +58,7 @@ void run_case(benchmark::State& state, rx_case const& c) {
     state.counters["cycles_per_packet"] = cycles.subject;
     state.counters["overhead_cycles"] = c.who == contender{} ? 0 : cycles.over;
     state.counters["Mpps"] = static_cast<double>(rte_get_tsc_hz()) / cycles.subject / 1e6;
+    state.counters["shared"] = cycles.shared;
 }
 
 void add(rx_case const& c) {

@@ -86,6 +86,7 @@ void run_case(benchmark::State& state, tx_case const& c) {
     state.counters["cycles_per_packet"] = cycles.subject;
     state.counters["overhead_cycles"] = c.who == contender{} ? 0 : cycles.over;
     state.counters["Mpps"] = hz / cycles.subject / 1e6;
+    state.counters["shared"] = cycles.shared;
 }
 
 void add(tx_case const& c) {

@@ -2,11 +2,15 @@
 // Knows no PMD and no benchmark library.
 #pragma once
 
+#include "core_share.h"
+
 #include <rte_cycles.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 namespace bench {
@@ -39,22 +43,41 @@ double cycles_each(Work&& work, std::size_t times, std::size_t packets) {
 struct compared {
     double subject = 0; // cycles per packet
     double over = 0;    // of these, how many more than the reference
+    double shared = 0;  // part of the blocks in which somebody else used the core, too
 };
 
-/// Alternates short blocks of both, so that whoever else uses the CPU disturbs both alike.
-/// `packets` in each call of either.
+/// Alternates short blocks of both, so that whoever else uses the CPU disturbs both alike, and
+/// takes those in which nobody did, as long as there is patience.  `packets` in each call of
+/// either.
 template<class Subject, class Reference>
 compared compare(Subject&& subject, Reference&& reference, std::size_t packets) {
+    using clock = std::chrono::steady_clock;
     constexpr std::size_t blocks = 101;
-    std::size_t const times = std::max<std::size_t>(4, 2048 / packets);
+    std::size_t const times = std::max<std::size_t>(4, 8192 / packets);
+    core_share& core = core_share::instance();
     std::vector<double> subjects;
     std::vector<double> references;
-    for (std::size_t i = 0; i < blocks; ++i) {
-        references.push_back(cycles_each(reference, times, packets));
-        subjects.push_back(cycles_each(subject, times, packets));
+    std::size_t shared = 0;
+    bool alone = core.alone();
+    while (subjects.size() < blocks) {
+        auto const begin = clock::now();
+        double const beside = cycles_each(reference, times, packets);
+        double const cycles = cycles_each(subject, times, packets);
+        bool const before = std::exchange(alone, core.alone());
+        if (before && alone) {
+            references.push_back(beside);
+            subjects.push_back(cycles);
+        } else if (core.patient()) {
+            core.waited(clock::now() - begin);
+        } else {
+            ++shared;
+            references.push_back(beside);
+            subjects.push_back(cycles);
+        }
     }
     double const cycles = undisturbed(subjects);
-    return {cycles, cycles - undisturbed(references)};
+    return {cycles, cycles - undisturbed(references),
+            static_cast<double>(shared) / static_cast<double>(blocks)};
 }
 
 } // namespace bench
