@@ -1,4 +1,4 @@
-// The transmit burst: one snapshot, one switch on its spread, straight loops.  A frame that a
+// The transmit burst: one snapshot, one jump by its spread, straight loops.  A frame that a
 // member refuses goes back to the caller; nothing is dropped here but copies in to_all, and those
 // are counted. Burst side: knows neither lagg/control nor lacp.
 #include "lagg_burst.h"
@@ -266,28 +266,23 @@ struct each_its_flows_unless_held {
     }
 };
 
-/// Columns go to members in order from `first` on, who need no prepare.
+/// Columns from `c` on go to members in order, who need no prepare; column 0 is member `first`'s.
 [[gnu::always_inline]] inline void send_columns(tx_queue& q, snapshot const& s, chunk_state& chunk,
-                                                rte_mbuf** columns, std::size_t first,
-                                                dealt turns) noexcept {
-    distributing_member const* member = s.distributing.begin() + first;
-    distributing_member const* const last = s.distributing.end();
-    rte_mbuf** const shorter = columns + turns.rest * chunk_size;
-    rte_mbuf** const stop = columns + s.distributing.size() * chunk_size;
-    auto size = static_cast<std::uint16_t>(turns.rounds + 1);
-    for (rte_mbuf** column = columns; column != stop; column += chunk_size) {
-        if (column == shorter && --size == 0) {
+                                                rte_mbuf** columns, std::size_t first, dealt turns,
+                                                std::size_t c = 0) noexcept {
+    std::size_t const members = s.distributing.size();
+    std::size_t m = first + c < members ? first + c : first + c - members;
+    for (; c < members; ++c) {
+        auto const size = static_cast<std::uint16_t>(turns.rounds + (c < turns.rest ? 1 : 0));
+        if (size == 0) {
             break;
         }
-        std::uint16_t const taken = send_prepared(q, *member, column, size);
+        rte_mbuf** const column = columns + c * chunk_size;
+        std::uint16_t const taken = send_prepared(q, s.distributing[m], column, size);
         if (taken < size) [[unlikely]] {
-            chunk.refuse_column(
-                static_cast<std::size_t>(member - s.distributing.begin()), s.distributing.size(),
-                static_cast<std::size_t>(column - columns) / chunk_size, taken, column + taken);
+            chunk.refuse_column(m, members, c, taken, column + taken);
         }
-        if (++member == last) {
-            member = s.distributing.begin();
-        }
+        m = m + 1 == members ? 0 : m + 1;
     }
 }
 
@@ -343,18 +338,54 @@ std::size_t whose_turn(tx_queue const& q, std::size_t members) noexcept {
     return static_cast<std::uint16_t>(left.finish(count));
 }
 
-/// The same for one chunk that needs no prepare, as most bursts are.
-[[gnu::noinline]] std::uint16_t chunk_in_turn(tx_queue& q, snapshot const& s, rte_mbuf** frames,
-                                              std::uint16_t count) noexcept {
+/// One chunk that needs no prepare, when it is not the first one's turn, or when some members get a
+/// frame more than others.
+[[gnu::noinline]] std::uint16_t turns_from(tx_queue& q, snapshot const& s, rte_mbuf** frames,
+                                           std::uint16_t count, rte_mbuf** columns,
+                                           std::size_t first, dealt turns) noexcept {
     std::size_t const members = s.distributing.size();
-    rte_mbuf* columns[max_members * chunk_size];
-    dealt const turns = grouping().in_turn(members, frames, count, columns);
-    std::size_t const first = whose_turn(q, members);
     std::size_t const next = first + turns.rest;
     q.turn = {static_cast<std::uint32_t>(next < members ? next : next - members), 0};
     chunk_state chunk{frames, count};
     send_columns(q, s, chunk, columns, first, turns);
     return chunk.refused == 0 ? count : give_back(chunk);
+}
+
+/// The rest of a chunk of full rounds, the first one's turn first, after member `m`, who took the
+/// first `taken` of its frames only.
+[[gnu::noinline, gnu::cold]] std::uint16_t
+full_rounds_after(tx_queue& q, snapshot const& s, rte_mbuf** frames, std::uint16_t count,
+                  rte_mbuf** columns, dealt turns, std::size_t m, std::size_t taken) noexcept {
+    std::size_t const members = s.distributing.size();
+    chunk_state chunk{frames, count};
+    chunk.refuse_column(m, members, m, taken, columns + m * chunk_size + taken);
+    send_columns(q, s, chunk, columns, 0, turns, m + 1);
+    return give_back(chunk);
+}
+
+/// One chunk that needs no prepare, as most bursts are; mostly of full rounds, so that it is the
+/// first one's turn again and again.
+[[gnu::always_inline]] inline std::uint16_t
+chunk_in_turn(tx_queue& q, snapshot const& s, rte_mbuf** frames, std::uint16_t count) noexcept {
+    std::size_t const members = s.distributing.size();
+    rte_mbuf* columns[max_members * chunk_size];
+    dealt const turns = grouping().in_turn(members, frames, count, columns);
+    std::size_t const first = whose_turn(q, members);
+    if ((first | turns.rest) != 0) {
+        return turns_from(q, s, frames, count, columns, first, turns);
+    }
+    auto const size = static_cast<std::uint16_t>(turns.rounds);
+    rte_mbuf** column = columns;
+#pragma GCC unroll 4 // measured: with a call for each member at a place of its own
+    for (distributing_member const& m : s.distributing) {
+        std::uint16_t const taken = send_prepared(q, m, column, size);
+        if (taken < size) [[unlikely]] {
+            return full_rounds_after(q, s, frames, count, columns, turns,
+                                     static_cast<std::size_t>(&m - s.distributing.begin()), taken);
+        }
+        column += chunk_size;
+    }
+    return count;
 }
 
 [[gnu::noinline]] std::uint16_t short_turns(tx_queue& q, snapshot const& s, rte_mbuf** frames,
@@ -391,8 +422,8 @@ std::size_t whose_turn(tx_queue const& q, std::size_t members) noexcept {
 /// From so many frames on in a turn another call costs less than copying.
 constexpr std::uint32_t long_turn = 8;
 
-[[gnu::noinline]] std::uint16_t in_turn(tx_queue& q, snapshot const& s, rte_mbuf** frames,
-                                        std::uint16_t count) noexcept {
+std::uint16_t in_turn(tx_queue& q, snapshot const& s, rte_mbuf** frames,
+                      std::uint16_t count) noexcept {
     if (s.stride == 1) {
         return is_one_chunk(s, count) ? chunk_in_turn(q, s, frames, count)
                                       : chunks_in_turn(q, s, frames, count);
@@ -417,15 +448,15 @@ constexpr std::uint32_t long_turn = 8;
     return chunk.refused == 0 ? count : give_back(chunk);
 }
 
-[[gnu::noinline]] std::uint16_t by_flow(tx_queue& q, snapshot const& s, rte_mbuf** frames,
-                                        std::uint16_t count) noexcept {
+std::uint16_t by_flow(tx_queue& q, snapshot const& s, rte_mbuf** frames,
+                      std::uint16_t count) noexcept {
     return is_one_chunk(s, count) ? chunk_by_flow(q, s, frames, count)
                                   : chunks_by_flow(q, s, frames, count);
 }
 
 /// The same; frames of flows that are about to move stay the caller's.
-[[gnu::noinline]] std::uint16_t by_flow_held(tx_queue& q, snapshot const& s, rte_mbuf** frames,
-                                             std::uint16_t count) noexcept {
+std::uint16_t by_flow_held(tx_queue& q, snapshot const& s, rte_mbuf** frames,
+                           std::uint16_t count) noexcept {
     flow_table const table{s.hash, s.hash_plan, s.bucket, s.distributing.size()};
     return send_groups(q, s, frames, count, each_its_flows_unless_held{table});
 }
@@ -625,8 +656,8 @@ template<class Chunk>
     return static_cast<std::uint16_t>(taken);
 }
 
-[[gnu::noinline]] std::uint16_t to_all(tx_queue& q, snapshot const& s, rte_mbuf** frames,
-                                       std::uint16_t count) noexcept {
+std::uint16_t to_all(tx_queue& q, snapshot const& s, rte_mbuf** frames,
+                     std::uint16_t count) noexcept {
     bool const share_all = all_share_untouched(s);
     if (share_all && count <= chunk_size) {
         return chunk_to_all(q, s, frames, count);
@@ -642,11 +673,59 @@ template<class Chunk>
     });
 }
 
+// --- the burst
+// ---------------------------------------------------------------------------------------
+
+std::uint16_t to_nobody(tx_queue& q, snapshot const& /*s*/, rte_mbuf** /*frames*/,
+                        std::uint16_t count) noexcept {
+    if (count > 0) {
+        q.stats.bursts_without_member.add(1);
+    }
+    return 0;
+}
+
+std::uint16_t to_one(tx_queue& q, snapshot const& s, rte_mbuf** frames,
+                     std::uint16_t count) noexcept {
+    return give(s, q, *s.distributing.begin(), frames, count);
+}
+
 void count_burst(tx_queue& q, std::uint16_t taken, std::uint16_t count) noexcept {
     q.stats.packets.add(taken);
     if (taken < count) [[unlikely]] {
         q.stats.given_back.add(count - taken);
     }
+}
+
+using way = std::uint16_t(tx_queue& q, snapshot const& s, rte_mbuf** frames,
+                          std::uint16_t count) noexcept;
+
+/// A burst after its pin, to its end.  Most arguments are where those of lagg_tx_burst() were,
+/// which so keeps nothing on the stack and jumps here.
+template<way* Send>
+[[gnu::flatten]] std::uint16_t finish_by(tx_queue& q, rte_mbuf** frames, std::uint16_t count,
+                                         snapshot const& s) noexcept {
+    std::uint16_t const taken = Send(q, s, frames, count);
+    count_burst(q, taken, count);
+    q.view.unpin();
+    return taken;
+}
+
+/// By snapshot::how.
+constexpr decltype(&finish_by<to_nobody>) ways[] = {
+    finish_by<to_nobody>, finish_by<to_one>,       finish_by<in_turn>,
+    finish_by<by_flow>,   finish_by<by_flow_held>, finish_by<to_all>,
+};
+static_assert(static_cast<int>(spread::nobody) == 0 && static_cast<int>(spread::to_one) == 1 &&
+              static_cast<int>(spread::in_turn) == 2 && static_cast<int>(spread::by_flow) == 3 &&
+              static_cast<int>(spread::by_flow_held) == 4 &&
+              static_cast<int>(spread::to_all) == 5 && std::size(ways) == 6);
+
+/// What control handed over goes first.
+[[gnu::noinline, gnu::cold]] std::uint16_t finish_after_handed(tx_queue& q, rte_mbuf** frames,
+                                                               std::uint16_t count,
+                                                               snapshot const& s) noexcept {
+    slow_send_handed(q, s);
+    return ways[static_cast<std::size_t>(s.how)](q, frames, count, s);
 }
 
 // --- checks
@@ -685,29 +764,14 @@ bool headers_fit(rte_mbuf const& frame) noexcept {
 
 std::uint16_t lagg_tx_burst(void* queue, rte_mbuf** frames, std::uint16_t count) noexcept {
     auto& q = *static_cast<tx_queue*>(queue);
-    epoch::pin_guard const view(q.view);
-    if (!view) [[unlikely]] {
+    snapshot const* const s = q.view.pin();
+    if (s == nullptr) [[unlikely]] {
         return 0;
     }
-    snapshot const& s = *view;
     if (!q.handed.empty_hint()) [[unlikely]] {
-        slow_send_handed(q, s);
+        return finish_after_handed(q, frames, count, *s);
     }
-    std::uint16_t taken = 0;
-    switch (s.how) {
-    case spread::nobody:
-        if (count > 0) {
-            q.stats.bursts_without_member.add(1);
-        }
-        break;
-    case spread::to_one: taken = give(s, q, *s.distributing.begin(), frames, count); break;
-    case spread::in_turn: taken = in_turn(q, s, frames, count); break;
-    case spread::by_flow: taken = by_flow(q, s, frames, count); break;
-    case spread::by_flow_held: taken = by_flow_held(q, s, frames, count); break;
-    case spread::to_all: taken = to_all(q, s, frames, count); break;
-    }
-    count_burst(q, taken, count);
-    return taken;
+    return ways[static_cast<std::size_t>(s->how)](q, frames, count, *s);
 }
 
 std::uint16_t lagg_tx_prepare(void* /*queue*/, rte_mbuf** frames, std::uint16_t count) noexcept {
