@@ -173,6 +173,33 @@ private:
     __m256i seen_ = _mm256_setzero_si256();
 };
 
+/// The same where ports do not count: type; version and header length.
+/// Type: where in what it looks at the type is.
+template<std::uint64_t Type>
+class ipv4_test {
+public:
+    LAGG_AVX512VL ipv4_test() noexcept = default;
+    /// `a`, `b`: as in picked_bytes.
+    LAGG_AVX512VL void look(__m256i a, __m256i b) noexcept {
+        // seen_ | (picked ^ ipv4_)
+        seen_ = _mm256_ternarylogic_epi64(seen_, pick_(a, b), ipv4_, 0xf6);
+    }
+    LAGG_AVX512VL bool failed() const noexcept { return _mm256_testz_si256(seen_, seen_) == 0; }
+    /// Which of the four.
+    LAGG_AVX512VL unsigned which(__m256i a, __m256i b) const noexcept {
+        __m256i const other = _mm256_xor_si256(pick_(a, b), ipv4_);
+        return _mm256_test_epi64_mask(other, other);
+    }
+
+private:
+    static constexpr std::uint64_t twice = 0x0000'0001'0000'0001U;
+    static constexpr std::uint64_t bytes = 0x01'01'01'01U * Type + 0x02'02'01'00U;
+
+    picked_bytes pick_{bytes * twice};
+    __m256i ipv4_ = all(0x4545'0008U * twice);
+    __m256i seen_ = _mm256_setzero_si256();
+};
+
 /// Looks for frames that have a tag where their type would be.
 class untagged_test {
 public:
@@ -279,7 +306,7 @@ template<class Read, bool L2>
 
 /// As avx2::by_headers, for one half of a burst; but frames that are not plain IPv4 are left out
 /// until all are hashed.
-template<class Read, bool L2, bool Upper>
+template<class Read, bool L2, bool L3, bool L4>
 class by_headers {
 public:
     LAGG_AVX512VL explicit by_headers(flow_table const& t) noexcept
@@ -294,8 +321,10 @@ public:
         }
         __m256i a = _mm256_setzero_si256();
         __m256i b = _mm256_setzero_si256();
-        if constexpr (Upper) {
+        if constexpr (from != 0) {
             test_.look(two(data[0] + from, data[2] + from), two(data[1] + from, data[3] + from));
+        }
+        if constexpr (L3 || L4) {
             a = products(two(data[0] + 22, data[2] + 22), with_.transport_bytes,
                          with_.transport_key);
             b = products(two(data[1] + 22, data[3] + 22), with_.transport_bytes,
@@ -304,7 +333,7 @@ public:
         if constexpr (L2) {
             __m256i const begin_a = two(data[0], data[2]);
             __m256i const begin_b = two(data[1], data[3]);
-            if constexpr (!Upper) {
+            if constexpr (from == 0) {
                 test_.look(begin_a, begin_b);
             }
             a = _mm256_add_epi64(a, products(begin_a, with_.l2_bytes, with_.l2_key));
@@ -324,7 +353,7 @@ public:
         std::uint32_t const which = like.those_left_out(frames, count);
         alignas(half) std::uint8_t bytes[half];
         _mm256_store_si256(reinterpret_cast<__m256i*>(bytes), low);
-        if constexpr (Upper) {
+        if constexpr (L3 || L4) {
             mend<Read, L2>(table, like.with_, frames, which, bytes);
         } else {
             mend_others<Read>(table, frames, which, bytes);
@@ -334,7 +363,8 @@ public:
 
 private:
     /// Where in a frame its test begins.
-    static constexpr std::size_t from = Upper ? 12 : 0;
+    static constexpr std::size_t from = L4 || !L2 ? 12 : 0;
+    using upper_test = std::conditional_t<L4, plain_test, ipv4_test<12 - from>>;
 
     LAGG_AVX512VL std::uint32_t those_left_out(typename Read::frame const* frames,
                                                std::size_t count) const noexcept {
@@ -358,7 +388,7 @@ private:
 
     avx2::rule_masks with_;
     finish_keys last_;
-    std::conditional_t<Upper, plain_test, untagged_test> test_;
+    std::conditional_t<L3 || L4, upper_test, untagged_test> test_;
     bool short_ = false; // a frame was too short to look at
 };
 
@@ -433,6 +463,28 @@ template<class Read>
 }
 
 template<class Read>
+using group_function = void(flow_table const& table, typename Read::frame const* frames,
+                            std::size_t count,
+                            grouped_frames<typename Read::frame>& groups) noexcept;
+
+/// For a rule with l3 or l4.
+template<class Read>
+group_function<Read>* group_odd(net::hash_rule const& rule) noexcept {
+    return rule.l2 ? group_hashed_by<Read, avx2::by_odd_headers<Read, true>>
+                   : group_hashed_by<Read, avx2::by_odd_headers<Read, false>>;
+}
+
+template<class Read>
+group_function<Read>* group_plain(net::hash_rule const& rule) noexcept {
+    if (rule.l4) {
+        return rule.l2 ? group_hashed_by<Read, by_headers<Read, true, true, true>>
+                       : group_hashed_by<Read, by_headers<Read, false, true, true>>;
+    }
+    return rule.l2 ? group_hashed_by<Read, by_headers<Read, true, true, false>>
+                   : group_hashed_by<Read, by_headers<Read, false, true, false>>;
+}
+
+template<class Read>
 LAGG_AVX512VL void group_by_flow(flow_table const& table, typename Read::frame const* frames,
                                  std::size_t count,
                                  grouped_frames<typename Read::frame>& groups) noexcept {
@@ -446,13 +498,10 @@ LAGG_AVX512VL void group_by_flow(flow_table const& table, typename Read::frame c
     } else if (rule.l3 || rule.l4) {
         bool const odd =
             avx2::begins_odd<Read>(frames, count) && rest_seems_odd<Read>(frames, count);
-        auto const group = rule.l2 ? (odd ? group_hashed_by<Read, avx2::by_odd_headers<Read, true>>
-                                          : group_hashed_by<Read, by_headers<Read, true, true>>)
-                                   : (odd ? group_hashed_by<Read, avx2::by_odd_headers<Read, false>>
-                                          : group_hashed_by<Read, by_headers<Read, false, true>>);
+        auto const group = odd ? group_odd<Read>(rule) : group_plain<Read>(rule);
         group(table, frames, count, groups);
     } else {
-        group_hashed_by<Read, by_headers<Read, true, false>>(table, frames, count, groups);
+        group_hashed_by<Read, by_headers<Read, true, false, false>>(table, frames, count, groups);
     }
 }
 
