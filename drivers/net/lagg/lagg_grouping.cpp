@@ -6,6 +6,7 @@
 #include "lagg/datapath/by_flow_avx2.h"
 #include "lagg/datapath/by_flow_avx512.h"
 #include "lagg/datapath/by_flow_avx512vl.h"
+#include "lagg/datapath/by_flow_neon.h"
 #include "lagg/datapath/by_flow_sse42.h"
 #include "lagg/datapath/in_turn_avx2.h"
 #include "lagg/datapath/to_all_avx2.h"
@@ -28,12 +29,16 @@ constexpr group_variant portable{"portable", lagg::group_by_flow<mbuf_reader>,
                                  lagg::deal_columns<rte_mbuf*>, lagg::copy_to_each<rte_mbuf*>,
                                  always};
 
-#if defined(__x86_64__)
+#if defined(__x86_64__) || defined(__AARCH64EL__)
 
 bool has_all(std::initializer_list<rte_cpu_flag_t> flags) noexcept {
     return std::all_of(flags.begin(), flags.end(),
                        [](rte_cpu_flag_t f) { return rte_cpu_get_flag_enabled(f) == 1; });
 }
+
+#endif
+
+#if defined(__x86_64__)
 
 bool has_avx2() noexcept {
     return lagg_simd_bits() >= 256 &&
@@ -63,6 +68,18 @@ constexpr std::array variants{
                   avx2::copy_to_each<rte_mbuf*>, has_avx2},
     group_variant{"sse42", sse42::group_by_flow<mbuf_reader>, lagg::deal_columns<rte_mbuf*>,
                   lagg::copy_to_each<rte_mbuf*>, has_sse42},
+    portable,
+};
+
+#elif defined(__AARCH64EL__)
+
+bool has_neon() noexcept {
+    return lagg_simd_bits() >= 128 && has_all({RTE_CPUFLAG_NEON});
+}
+
+constexpr std::array variants{
+    group_variant{"neon", neon::group_by_flow<mbuf_reader>, lagg::deal_columns<rte_mbuf*>,
+                  lagg::copy_to_each<rte_mbuf*>, has_neon},
     portable,
 };
 

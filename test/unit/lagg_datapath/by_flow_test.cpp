@@ -2,6 +2,7 @@
 #include "lagg/datapath/by_flow_avx2.h"
 #include "lagg/datapath/by_flow_avx512.h"
 #include "lagg/datapath/by_flow_avx512vl.h"
+#include "lagg/datapath/by_flow_neon.h"
 #include "lagg/datapath/by_flow_sse42.h"
 
 #include "../net/sample_frames.h"
@@ -59,6 +60,8 @@ std::vector<variant> variants() {
     all.push_back({"avx2", avx2::group_by_flow<reader>, avx2});
     all.push_back({"avx512vl", avx512vl::group_by_flow<reader>, avx512});
     all.push_back({"avx512", avx512::group_by_flow<reader>, avx512});
+#elif defined(__AARCH64EL__)
+    all.push_back({"neon", neon::group_by_flow<reader>, true});
 #endif
     return all;
 }
