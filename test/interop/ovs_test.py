@@ -42,9 +42,11 @@ def both_ends(laggd, bond="bond0"):
 
 
 def negotiated(laggd, members=(0, 1), bond="bond0"):
+    """At both ends, and the partner sends on all: it keeps a flow on the one that it enabled first."""
     views = both_ends(laggd, bond)
     return laggd.distributing() == set(members) and all(
-        views[i][1] is not None and working(*views[i]) for i in members)
+        views[i][1] is not None and working(*views[i]) for i in members) and \
+        switch.enabled(bond) >= {f"o{i}" for i in members}
 
 
 def wait_negotiated(laggd, what, within=NEGOTIATED_WITHIN, members=(0, 1), since=None):
