@@ -20,9 +20,20 @@ struct distributing_member {
     member_id id = no_member;
     /// The port passes the very mbuf on to another reader (net_ring): a copy that shares data with
     /// other members' copies must be a deep one.
-    bool hands_on = false;
+    bool hands_on : 1 = false;
+    /// Its driver leaves the list of frames that it is given to send as it is: several members may
+    /// be given the same one.
+    bool keeps_list : 1 = false;
 
     friend bool operator==(distributing_member const&, distributing_member const&) = default;
+};
+static_assert(sizeof(distributing_member) == 4);
+
+/// to_all: what of a burst all distributing members may have in common.
+enum class shared_by_all : std::uint8_t {
+    nothing, // one hands frames on, or prepares them before it sends
+    frames,  // with a reference and a list for each
+    list,    // even the caller's list
 };
 
 /// A member that a burst receives from, whether or not its data goes up.
@@ -52,6 +63,8 @@ struct snapshot {
     bool take_slow = false;
     /// A member's prepare runs before its burst (the port was configured with tx offloads).
     bool tx_prepare = false;
+    /// Follows from `distributing` and `tx_prepare`.
+    shared_by_all shared = shared_by_all::nothing;
     /// in_turn: frames that one member gets before the next one's turn, at least 1.
     std::uint32_t stride = 1;
     /// by_flow: which fields are hashed, and how; and what of that can be worked out beforehand.

@@ -3,7 +3,9 @@
 
 #include <rte_bus_vdev.h>
 
+#include <algorithm>
 #include <cstdint>
+#include <utility>
 
 namespace lagg::pmd {
 namespace {
@@ -66,6 +68,32 @@ TEST_F(MemberCallbacks, AreCalledAndKnowThatTheyAreInsideABurst) {
     burst = make_frames(3);
     EXPECT_EQ(lagg_tx_burst(tx.get(), burst.data(), 3), 3U);
     EXPECT_EQ(called, 7);
+}
+
+TEST_F(MemberCallbacks, MayWriteToTheListThatOtherMembersAreGiven) {
+    auto const* const on_tx = rte_eth_add_tx_callback(
+        port, queue_in_use,
+        [](std::uint16_t, std::uint16_t, rte_mbuf** list, std::uint16_t n, void* count) {
+            *static_cast<int*>(count) += n;
+            std::reverse(list, list + n);
+            return n;
+        },
+        &called);
+    add_members(2);
+    snapshot s = view_of(spread::to_all);
+    s.distributing.push_back({.port = port, .id = 0, .keeps_list = true});
+    std::swap(s.distributing[0], s.distributing[2]);
+    publish(s);
+    frames burst = make_frames(50);
+    frames const offered = burst;
+    EXPECT_EQ(lagg_tx_burst(tx.get(), burst.data(), 50), 50U);
+    EXPECT_EQ(called, 50);
+    EXPECT_EQ(burst, offered);
+    for (auto const& m : members) {
+        EXPECT_EQ(m->lists, std::vector<rte_mbuf* const*>{burst.data()});
+        EXPECT_EQ(m->held, offered);
+    }
+    rte_eth_remove_tx_callback(port, queue_in_use, on_tx);
 }
 
 } // namespace

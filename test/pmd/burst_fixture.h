@@ -5,6 +5,7 @@
 #include "lagg_queue.h"
 
 #include "epoch/publisher.h"
+#include "lagg/control/snapshot_builder.h"
 #include "support/frame_builder.h"
 #include "support/mbuf_ledger.h"
 
@@ -77,16 +78,26 @@ public:
     /// may do so.
     rte_mbuf* instead = nullptr;
 
+    /// Writes to the list what it likes where it took frames.
+    bool scribbles = false;
+
+    /// The lists it was given, one for each burst.
+    std::vector<rte_mbuf* const*> lists;
+
 private:
     static std::uint16_t take(void* queue, rte_mbuf** burst, std::uint16_t count) {
         auto& self = *static_cast<scripted_port*>(queue);
         ++self.tx_bursts;
+        self.lists.push_back(burst);
         auto const n = static_cast<std::uint16_t>(std::min<std::size_t>(count, self.room));
         self.held.insert(self.held.end(), burst, burst + n);
         self.room -= self.room == unlimited ? 0 : n;
         if (n < count && self.instead != nullptr) {
             rte_pktmbuf_free(burst[n]);
             burst[n] = std::exchange(self.instead, nullptr);
+        }
+        if (self.scribbles) {
+            std::fill_n(burst, n, nullptr);
         }
         return n;
     }
@@ -147,7 +158,8 @@ protected:
         for (std::size_t i = 0; i < members.size(); ++i) {
             auto const id = static_cast<member_id>(i + 1);
             s.polled.push_back({.port = members[i]->id(), .id = id, .collecting = true});
-            s.distributing.push_back({.port = members[i]->id(), .id = id});
+            s.distributing.push_back(
+                {.port = members[i]->id(), .id = id, .keeps_list = !members[i]->scribbles});
         }
         for (std::size_t b = 0; how == spread::by_flow && b < bucket_count; ++b) {
             s.bucket[b] = static_cast<std::uint8_t>(b % members.size());
@@ -157,6 +169,7 @@ protected:
 
     snapshot publish(snapshot s) {
         s.version = ++version;
+        s.shared = what_all_share(s);
         EXPECT_TRUE(published.publish(std::make_unique<snapshot const>(s)));
         return s;
     }

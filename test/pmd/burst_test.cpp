@@ -41,7 +41,9 @@ TEST_F(TxBurst, OwnsEachFrameOnceWhateverMembersTake) {
                                                       {1, 2, 3, 4},
                                                       {70, 70, 70, 70}};
     for (spread const how : {spread::to_one, spread::in_turn, spread::by_flow, spread::to_all}) {
-        for (unsigned int hands_on = 0; hands_on < (how == spread::to_all ? 16U : 1U); ++hands_on) {
+        // to_all: 0 to 15: who hands frames on; 16: nobody, and one scribbles over its list
+        for (unsigned int hands_on = 0; hands_on < (how == spread::to_all ? 17U : 1U); ++hands_on) {
+            members[1]->scribbles = hands_on == 16;
             snapshot s = view_of(how);
             for (std::size_t m = 0; m < 4; ++m) {
                 s.distributing[m].hands_on = (hands_on >> m & 1U) != 0;
@@ -296,13 +298,18 @@ TEST_F(TxBurst, StaysAccountedInAStormOfPoliciesAndRefusals) {
     frames waiting;
     for (int round = 0; round < 2000; ++round) {
         if (random() % 4 == 0) {
-            snapshot s = view_of(static_cast<spread>(random() % 5));
+            auto const how = static_cast<spread>(random() % 6);
+            for (auto const& m : members) { // else it may be the caller's list
+                m->scribbles = how == spread::to_all && random() % 10 == 0;
+            }
+            snapshot s = view_of(how);
             s.stride = static_cast<std::uint32_t>(1 + random() % (random() % 4 == 0 ? 100 : 9));
             for (std::size_t left = random() % 6; left > 0; --left) {
                 s.distributing.erase(random() % s.distributing.size());
             }
+            bool const some_hand_on = random() % 2 == 0;
             for (distributing_member& m : s.distributing) {
-                m.hands_on = random() % 3 == 0;
+                m.hands_on = some_hand_on && random() % 3 == 0;
             }
             for (std::uint8_t& owner : s.bucket) {
                 owner = static_cast<std::uint8_t>(random() % s.distributing.size());

@@ -22,6 +22,30 @@ TEST_F(ToAll, GivesEachMemberTheSameFramesAndCountsThemOnce) {
     EXPECT_EQ(rte_mbuf_refcnt_read(offered[0]), 4U);
 }
 
+TEST_F(ToAll, HandsOutTheCallersListWhereAllDriversKeepIt) {
+    add_members(3);
+    publish(spread::to_all);
+    frames burst = make_frames(64);
+    rte_mbuf** const list = burst.data();
+    EXPECT_EQ(lagg_tx_burst(tx.get(), list, 64), 64U);
+    for (auto const& m : members) {
+        EXPECT_EQ(m->lists, std::vector<rte_mbuf* const*>{list});
+    }
+}
+
+TEST_F(ToAll, GivesEachMemberAListOfItsOwnWhereOneScribblesOverIt) {
+    add_members(3);
+    members[1]->scribbles = true;
+    publish(spread::to_all);
+    frames burst = make_frames(100);
+    frames const offered = burst;
+    EXPECT_EQ(lagg_tx_burst(tx.get(), burst.data(), 100), 100U);
+    EXPECT_EQ(burst, offered);
+    for (auto const& m : members) {
+        EXPECT_EQ(m->held, offered);
+    }
+}
+
 // D1
 TEST_F(ToAll, LeavesFramesThatNobodyTookUntouched) {
     add_members(4);

@@ -16,6 +16,10 @@ std::uint16_t slow_send(std::uint16_t const& port, std::uint16_t const& queue, r
 std::uint16_t slow_receive(std::uint16_t const& port, std::uint16_t const& queue, rte_mbuf** frames,
                            std::uint16_t count) noexcept;
 
+/// slow_send() of a copy of the list: callbacks may write to it.  `count`: at most chunk_size.
+std::uint16_t slow_send_copy(std::uint16_t const& port, std::uint16_t const& queue,
+                             rte_mbuf** frames, std::uint16_t count) noexcept;
+
 inline bool has_callback(rte_ethdev_qdata const& queues, std::uint16_t queue) noexcept {
     // plain: only whether there is one; slow_send(), slow_receive() read it again, ethdev's way
     return __atomic_load_n(&queues.clbk[queue], __ATOMIC_RELAXED) != nullptr;
@@ -27,6 +31,16 @@ inline std::uint16_t send(std::uint16_t const& port, std::uint16_t const& queue,
     struct rte_eth_fp_ops const& ops = rte_eth_fp_ops[port];
     if (has_callback(ops.txq, queue)) [[unlikely]] {
         return slow_send(port, queue, frames, count);
+    }
+    return ops.tx_pkt_burst(ops.txq.data[queue], frames, count);
+}
+
+/// The same to a driver that keeps the list, which afterwards is as it was.
+inline std::uint16_t send_kept(std::uint16_t const& port, std::uint16_t const& queue,
+                               rte_mbuf** frames, std::uint16_t count) noexcept {
+    struct rte_eth_fp_ops const& ops = rte_eth_fp_ops[port];
+    if (has_callback(ops.txq, queue)) [[unlikely]] {
+        return slow_send_copy(port, queue, frames, count);
     }
     return ops.tx_pkt_burst(ops.txq.data[queue], frames, count);
 }

@@ -144,6 +144,7 @@ int device::describe_new(port_id port, event::add_member& e) const {
     e.port = port;
     e.name = rte_eth_devices[port].data->name;
     e.hands_on = known(info).hands_on;
+    e.keeps_list = known(info).keeps_list;
     return 0;
 }
 

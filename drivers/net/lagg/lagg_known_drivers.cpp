@@ -7,12 +7,27 @@ namespace lagg::pmd {
 
 namespace {
 
-constexpr std::array<known_driver, 3> all_known{{
+constexpr std::array all_known{
+    known_driver{.name = "mlx5_", .keeps_list = true},
+    known_driver{.name = "net_af_packet", .keeps_list = true},
+    known_driver{.name = "net_af_xdp", .keeps_list = true},
+    known_driver{.name = "net_bnxt", .keeps_list = true},
     // Says two of every chip; the older ones have one, and what the other is given is never sent.
-    {.name = "net_e1000_em", .claims_a_tx_queue = true},
-    {.name = "net_ring", .hands_on = true},
-    {.name = "net_virtio", .paired_queues = true}, // net_virtio_user, too
-}};
+    known_driver{.name = "net_e1000_em", .claims_a_tx_queue = true, .keeps_list = true},
+    known_driver{.name = "net_e1000_igb", .keeps_list = true},
+    known_driver{.name = "net_ena", .keeps_list = true},
+    known_driver{.name = "net_i40e", .keeps_list = true},
+    known_driver{.name = "net_iavf", .keeps_list = true},
+    known_driver{.name = "net_ice", .keeps_list = true},
+    known_driver{.name = "net_igc", .keeps_list = true},
+    known_driver{.name = "net_ixgbe", .keeps_list = true},
+    known_driver{.name = "net_null", .keeps_list = true},
+    known_driver{.name = "net_ring", .hands_on = true},
+    known_driver{.name = "net_tap", .keeps_list = true},
+    // net_virtio_user, too
+    known_driver{.name = "net_virtio", .paired_queues = true, .keeps_list = true},
+    known_driver{.name = "net_vmxnet3", .keeps_list = true},
+};
 
 constexpr known_driver nothing_special{};
 

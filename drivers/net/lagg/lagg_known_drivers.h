@@ -21,6 +21,11 @@ struct known_driver {
     /// Gives the mbufs that it is handed on to a receiver instead of freeing them, so that two
     /// members must not share one.
     bool hands_on = false;
+
+    /// Its tx burst leaves the list of frames as it is, so that several members may be given the
+    /// same one.  Read in the sources of DPDK 22.11 and of its main branch.  Others may write to
+    /// it, as net_vhost and net_bonding do.
+    bool keeps_list = false;
 };
 
 /// Of the driver that `info` names; nothing special for one that is not known.

@@ -32,6 +32,14 @@ namespace lagg::pmd {
     return n;
 }
 
+[[gnu::noinline]] std::uint16_t slow_send_copy(std::uint16_t const& port,
+                                               std::uint16_t const& queue, rte_mbuf** frames,
+                                               std::uint16_t count) noexcept {
+    rte_mbuf* list[chunk_size];
+    std::copy_n(frames, count, list);
+    return slow_send(port, queue, list, count);
+}
+
 namespace {
 
 /// `references` more for every segment of each frame.
@@ -550,15 +558,6 @@ member_set sharing_members(snapshot const& s) noexcept {
     return sharing == 0 ? 1 : sharing;
 }
 
-/// Whether all members share frames and none is to prepare them.
-bool all_share_untouched(snapshot const& s) noexcept {
-    bool other = s.tx_prepare;
-    for (distributing_member const& m : s.distributing) {
-        other |= m.hands_on;
-    }
-    return !other;
-}
-
 /// After all offers of a chunk: counts what some members lack, and takes back their references.
 /// Returns n: frames [0, n) were taken by somebody.
 [[gnu::noinline, gnu::cold]] std::uint16_t settle(tx_queue& q, snapshot const& s,
@@ -609,33 +608,73 @@ bool all_share_untouched(snapshot const& s) noexcept {
     return settle(q, s, sharing, offers, frames, count);
 }
 
-/// As settle(), where all members share the frames and were offered the same `count`.
-[[gnu::noinline, gnu::cold]] std::uint16_t settle_equal(tx_queue& q, snapshot const& s,
-                                                        std::uint16_t const* took,
+/// Frames that all members share, with a list for each or the caller's for all.
+template<shared_by_all What>
+[[gnu::always_inline]] inline std::uint16_t send_shared(tx_queue& q, distributing_member const& m,
                                                         rte_mbuf** frames,
                                                         std::uint16_t count) noexcept {
+    if constexpr (What == shared_by_all::list) {
+        std::uint16_t const taken = send_kept(m.port, q.queue_id, frames, count);
+        q.stats.member_packets[m.id].add(taken);
+        return taken;
+    } else {
+        return send_prepared(q, m, frames, count);
+    }
+}
+
+/// Where the next member's list is.
+template<shared_by_all What>
+constexpr std::size_t to_next_list = What == shared_by_all::list ? 0 : chunk_size;
+
+/// The rest of a chunk after member `m`, who took the first `taken` frames only.
+template<shared_by_all What>
+[[gnu::noinline, gnu::cold]] std::uint16_t
+finish_to_all(tx_queue& q, snapshot const& s, rte_mbuf** frames, std::uint16_t count,
+              rte_mbuf** lists, std::size_t m, std::uint16_t taken) noexcept {
     offer offers[max_members];
-    for (std::size_t m = 0; m < s.distributing.size(); ++m) {
-        offers[m] = {count, took[m], false};
+    std::fill_n(offers, m, offer{count, count, false});
+    offers[m] = {count, taken, false};
+    for (std::size_t next = m + 1; next < s.distributing.size(); ++next) {
+        rte_mbuf** const list = lists + next * to_next_list<What>;
+        offers[next] = {count, send_shared<What>(q, s.distributing[next], list, count), false};
     }
     return settle(q, s, sharing_members(s), offers, frames, count);
 }
 
 /// One chunk when all members share frames and none is to prepare them.
-[[gnu::noinline]] std::uint16_t chunk_to_all(tx_queue& q, snapshot const& s, rte_mbuf** frames,
-                                             std::uint16_t count) noexcept {
-    distributing_member const* const members = s.distributing.begin();
-    std::size_t const member_count = s.distributing.size();
-    share(frames, count, static_cast<std::uint16_t>(member_count));
-    alignas(cache_line) rte_mbuf* lists[max_members * chunk_size]; // no store in two lines
-    grouping().to_each(member_count, frames, count, lists);
-    std::uint16_t took[max_members];
-    bool refused = false;
-    for (std::size_t m = 0; m < member_count; ++m) {
-        took[m] = send_prepared(q, members[m], lists + m * chunk_size, count);
-        refused |= took[m] < count;
+template<shared_by_all What>
+[[gnu::always_inline]] inline std::uint16_t give_to_all(tx_queue& q, snapshot const& s,
+                                                        rte_mbuf** frames, std::uint16_t count,
+                                                        rte_mbuf** lists) noexcept {
+    rte_mbuf** list = lists;
+#pragma GCC unroll 4 // measured: with a call for each member at a place of its own
+    for (distributing_member const& m : s.distributing) {
+        std::uint16_t const taken = send_shared<What>(q, m, list, count);
+        if (taken < count) [[unlikely]] {
+            return finish_to_all<What>(q, s, frames, count, lists,
+                                       static_cast<std::size_t>(&m - s.distributing.begin()),
+                                       taken);
+        }
+        list += to_next_list<What>;
     }
-    return refused ? settle_equal(q, s, took, frames, count) : count;
+    return count;
+}
+
+/// Their drivers leave a list as it is, as those of nearly all NICs do.
+std::uint16_t chunk_to_keepers(tx_queue& q, snapshot const& s, rte_mbuf** frames,
+                               std::uint16_t count) noexcept {
+    share(frames, count, static_cast<std::uint16_t>(s.distributing.size()));
+    return give_to_all<shared_by_all::list>(q, s, frames, count, frames);
+}
+
+/// A driver may write to its list.
+[[gnu::noinline]] std::uint16_t chunk_to_others(tx_queue& q, snapshot const& s, rte_mbuf** frames,
+                                                std::uint16_t count) noexcept {
+    std::size_t const members = s.distributing.size();
+    share(frames, count, static_cast<std::uint16_t>(members));
+    alignas(cache_line) rte_mbuf* lists[max_members * chunk_size]; // no store in two lines
+    grouping().to_each(members, frames, count, lists);
+    return give_to_all<shared_by_all::frames>(q, s, frames, count, lists);
 }
 
 /// A member that refused is tried again with the next chunk: the copies it missed are dropped, so
@@ -656,21 +695,24 @@ template<class Chunk>
     return static_cast<std::uint16_t>(taken);
 }
 
-std::uint16_t to_all(tx_queue& q, snapshot const& s, rte_mbuf** frames,
-                     std::uint16_t count) noexcept {
-    bool const share_all = all_share_untouched(s);
-    if (share_all && count <= chunk_size) {
-        return chunk_to_all(q, s, frames, count);
-    }
-    if (share_all) {
-        return chunks_to_all(frames, count, [&](rte_mbuf** chunk, std::uint16_t n) {
-            return chunk_to_all(q, s, chunk, n);
-        });
-    }
+[[gnu::noinline]] std::uint16_t chunks_to_any(tx_queue& q, snapshot const& s, rte_mbuf** frames,
+                                              std::uint16_t count) noexcept {
     member_set const sharing = sharing_members(s);
     return chunks_to_all(frames, count, [&](rte_mbuf** chunk, std::uint16_t n) {
+        switch (s.shared) {
+        case shared_by_all::list: return chunk_to_keepers(q, s, chunk, n);
+        case shared_by_all::frames: return chunk_to_others(q, s, chunk, n);
+        case shared_by_all::nothing: break;
+        }
         return chunk_to_mixed(q, s, sharing, chunk, n);
     });
+}
+
+std::uint16_t to_all(tx_queue& q, snapshot const& s, rte_mbuf** frames,
+                     std::uint16_t count) noexcept {
+    return s.shared == shared_by_all::list && count <= chunk_size
+               ? chunk_to_keepers(q, s, frames, count)
+               : chunks_to_any(q, s, frames, count);
 }
 
 // --- the burst

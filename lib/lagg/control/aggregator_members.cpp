@@ -61,6 +61,7 @@ void aggregator::on(event::add_member const& e, time_point) {
     m.port = e.port;
     m.name = e.name;
     m.hands_on = e.hands_on;
+    m.keeps_list = e.keeps_list;
     m.order = next_order_++;
     m.adding = e.request;
     due_.push_back(effect::prepare_member{.id = m.id, .port = m.port});

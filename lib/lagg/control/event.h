@@ -25,6 +25,7 @@ struct add_member {
     port_id port = no_port;
     std::string name{};
     bool hands_on = false;
+    bool keeps_list = false;
 };
 
 /// The driver is done with effect::prepare_member.  `error` other than ok: the port is as it was

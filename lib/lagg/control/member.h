@@ -22,6 +22,7 @@ struct member {
     std::string name;
     member_phase phase = member_phase::joining;
     bool hands_on = false;
+    bool keeps_list = false;
     bool filter = false;
     bool vanished = false;
     net::mac_address address; // its own, as it was found

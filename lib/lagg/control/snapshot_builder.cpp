@@ -62,12 +62,26 @@ void fill_members(snapshot& s, build_input const& in) {
                             .collecting = in.who.collecting.test(m->id),
                             .filter = m->filter && !in.port.promiscuous});
         if (in.who.distributing.test(m->id)) {
-            s.distributing.push_back({.port = m->port, .id = m->id, .hands_on = m->hands_on});
+            s.distributing.push_back({.port = m->port,
+                                      .id = m->id,
+                                      .hands_on = m->hands_on,
+                                      .keeps_list = m->keeps_list});
         }
     }
 }
 
 } // namespace
+
+shared_by_all what_all_share(snapshot const& s) noexcept {
+    auto const all = [&s](auto has) {
+        return std::all_of(s.distributing.begin(), s.distributing.end(), has);
+    };
+    if (s.tx_prepare || !all([](distributing_member const& m) { return !m.hands_on; })) {
+        return shared_by_all::nothing;
+    }
+    return all([](distributing_member const& m) { return m.keeps_list; }) ? shared_by_all::list
+                                                                          : shared_by_all::frames;
+}
 
 snapshot build_snapshot(build_input const& in) {
     snapshot s;
@@ -86,6 +100,7 @@ snapshot build_snapshot(build_input const& in) {
         return s;
     }
     fill_members(s, in);
+    s.shared = what_all_share(s);
     s.how = spread_of(s.policy, s.distributing.size());
     if (in.held.any() && (s.how == spread::by_flow || s.how == spread::to_one)) {
         s.how = spread::by_flow_held;
@@ -98,9 +113,9 @@ snapshot build_snapshot(build_input const& in) {
 
 bool same_but_for_version(snapshot const& a, snapshot const& b) noexcept {
     return a.policy == b.policy && a.how == b.how && a.run == b.run && a.take_slow == b.take_slow &&
-           a.tx_prepare == b.tx_prepare && a.stride == b.stride && a.hash == b.hash &&
-           a.polled == b.polled && a.distributing == b.distributing && a.bucket == b.bucket &&
-           a.accept == b.accept;
+           a.tx_prepare == b.tx_prepare && a.shared == b.shared && a.stride == b.stride &&
+           a.hash == b.hash && a.polled == b.polled && a.distributing == b.distributing &&
+           a.bucket == b.bucket && a.accept == b.accept;
 }
 
 } // namespace lagg

@@ -29,6 +29,9 @@ struct build_input {
 /// `in.table`: every bucket of a by_flow policy is owned by a distributing member.
 snapshot build_snapshot(build_input const& in);
 
+/// What build_snapshot() puts into `shared`; its own value does not matter.
+shared_by_all what_all_share(snapshot const& s) noexcept;
+
 /// True when bursts could not tell `a` from `b` but by their version.
 bool same_but_for_version(snapshot const& a, snapshot const& b) noexcept;
 

@@ -216,6 +216,26 @@ TEST(SnapshotBuilder, CarriesTheHashRuleThePrepareFlagAndWhoHandsOn) {
     EXPECT_TRUE(s.distributing[1].hands_on);
 }
 
+TEST(SnapshotBuilder, SaysWhatAllMembersMayHaveInCommon) {
+    parts p;
+    p.config.policy = policy::broadcast;
+    p.members = {present(0, 50), present(1, 51), present(2, 52)};
+    p.use({0, 1});
+    EXPECT_EQ(p.build().shared, shared_by_all::frames);
+    p.members[0].keeps_list = true;
+    EXPECT_EQ(p.build().shared, shared_by_all::frames) << "one may write to its list";
+    p.members[1].keeps_list = true;
+    EXPECT_EQ(p.build().shared, shared_by_all::list) << "the third one does not distribute";
+    p.port.tx_prepare = true;
+    EXPECT_EQ(p.build().shared, shared_by_all::nothing);
+    p.port.tx_prepare = false;
+    p.members[1].hands_on = true;
+    EXPECT_EQ(p.build().shared, shared_by_all::nothing);
+    p.members[1].hands_on = false;
+    p.use({0, 1, 2});
+    EXPECT_EQ(p.build().shared, shared_by_all::frames);
+}
+
 TEST(SnapshotBuilder, TellsSnapshotsApartByEverythingButTheVersion) {
     parts p;
     p.config.policy = policy::loadbalance;
@@ -234,6 +254,7 @@ TEST(SnapshotBuilder, TellsSnapshotsApartByEverythingButTheVersion) {
     EXPECT_TRUE(differs([](snapshot& x) { x.how = spread::to_all; }));
     EXPECT_TRUE(differs([](snapshot& x) { x.run = run_state::admin_down; }));
     EXPECT_TRUE(differs([](snapshot& x) { x.tx_prepare = true; }));
+    EXPECT_TRUE(differs([](snapshot& x) { x.shared = shared_by_all::list; }));
     EXPECT_TRUE(differs([](snapshot& x) { x.stride = 2; }));
     EXPECT_TRUE(differs([](snapshot& x) { x.hash.seed = 1; }));
     EXPECT_TRUE(differs([](snapshot& x) { x.polled[1].filter = true; }));
