@@ -63,7 +63,7 @@ parts=$(mktemp -d)
 trap 'rm -rf "$parts" "$log"' EXIT
 
 # For how long each program may wait for moments in which its core is its own: seconds.
-export LAGG_BENCH_PATIENCE=${LAGG_BENCH_PATIENCE:-${quick:+10}}
+export LAGG_BENCH_PATIENCE=${LAGG_BENCH_PATIENCE:-${quick:+5}}
 export LAGG_BENCH_PATIENCE=${LAGG_BENCH_PATIENCE:-120}
 
 number=0
