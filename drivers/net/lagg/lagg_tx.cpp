@@ -233,11 +233,10 @@ struct some_each {
     std::uint32_t stride;
 
     frame_set group(rte_mbuf* const* chunk, std::size_t count, frame_groups& groups) noexcept {
-        std::uint8_t member[chunk_size];
-        deal_in_turn(turn, members, stride, count, member);
+        deal_in_turn(turn, members, stride, count, groups.member.data());
         many_groups<rte_mbuf*> fill(groups, members);
         for (std::size_t i = 0; i < count; ++i) {
-            fill.put(chunk[i], i, member[i]);
+            fill.put(chunk[i], groups.member[i]);
         }
         return 0;
     }
@@ -263,11 +262,11 @@ struct each_its_flows_unless_held {
         frame_set held = 0;
         for (std::size_t i = 0; i < count; ++i) {
             std::uint8_t const member = table.bucket[hashes[i] % bucket_count];
+            groups.member[i] = member;
             if (member == held_bucket) {
-                groups.member[i] = member;
                 held |= frame_set{1} << i;
             } else {
-                fill.put(chunk[i], i, member);
+                fill.put(chunk[i], member);
             }
         }
         return held;

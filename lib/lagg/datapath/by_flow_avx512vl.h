@@ -233,77 +233,6 @@ private:
     __m256i seen_ = _mm256_set1_epi64x(-1);
 };
 
-/// Some frames of a burst half.
-template<class Frame>
-struct some_frames {
-    std::uint8_t place[half];
-    std::size_t count = 0;
-
-    /// Without a branch: which kind comes next, nobody can predict.
-    void add_if(bool wanted, std::size_t at) noexcept {
-        place[count] = static_cast<std::uint8_t>(at);
-        count += static_cast<std::size_t>(wanted);
-    }
-};
-
-/// Hashes frames one by one, and writes the low byte of each to its place.
-template<class Read>
-void mend_others(flow_table const& table, typename Read::frame const* frames, std::uint32_t which,
-                 std::uint8_t* low) noexcept {
-    std::uint64_t hashes[half];
-    hash_others<Read>(table, frames, which, hashes);
-    for (; which != 0; which &= which - 1) {
-        int const i = std::countr_zero(which);
-        low[i] = static_cast<std::uint8_t>(hashes[i]);
-    }
-}
-
-/// Hashes frames of one kind four at a time, and writes the low byte of each to its place.
-template<class Read, bool L2>
-LAGG_AVX2 void
-mend_kind(flow_table const& table, avx2::rule_masks const& with, typename Read::frame const* frames,
-          some_frames<typename Read::frame> const& kind, std::uint8_t* low) noexcept {
-    for (std::size_t at = 0; at < kind.count; at += block) {
-        std::size_t const here = std::min(block, kind.count - at);
-        typename Read::frame four[block];
-        for (std::size_t k = 0; k < block; ++k) {
-            four[k] = frames[kind.place[at + std::min(k, here - 1)]];
-        }
-        std::uint64_t hashes[block];
-        unsigned const left =
-            avx2::hash_odd<Read, L2>(table, with, four, avx2::all_of_block, hashes);
-        hash_others<Read>(table, four, left, hashes);
-        for (std::size_t k = 0; k < here; ++k) {
-            low[kind.place[at + k]] = static_cast<std::uint8_t>(hashes[k]);
-        }
-    }
-}
-
-/// The low bytes of the hashes of frames `which`, none of which is plain IPv4: IPv6 together,
-/// tagged ones together, the others one by one.
-template<class Read, bool L2>
-[[gnu::noinline]] LAGG_AVX2 void mend(flow_table const& table, avx2::rule_masks const& with,
-                                      typename Read::frame const* frames, std::uint32_t which,
-                                      std::uint8_t* low) noexcept {
-    some_frames<typename Read::frame> ipv6;
-    some_frames<typename Read::frame> tagged;
-    std::uint32_t rest = 0;
-    for (; which != 0; which &= which - 1) {
-        auto const i = static_cast<std::size_t>(std::countr_zero(which));
-        bool const readable = Read::length(frames[i]) >= avx2::readable;
-        std::uint16_t const type =
-            readable ? net::detail::load_be16(Read::data(frames[i]) + 12) : std::uint16_t{0};
-        bool const is_ipv6 = type == net::detail::ethertype_ipv6;
-        bool const is_tagged = net::detail::is_vlan_tag(type);
-        ipv6.add_if(is_ipv6, i);
-        tagged.add_if(is_tagged, i);
-        rest |= static_cast<std::uint32_t>(!is_ipv6 & !is_tagged) << i;
-    }
-    mend_kind<Read, L2>(table, with, frames, ipv6, low);
-    mend_kind<Read, L2>(table, with, frames, tagged, low);
-    mend_others<Read>(table, frames, rest, low);
-}
-
 /// As avx2::by_headers, for one half of a burst; but frames that are not plain IPv4 are left out
 /// until all are hashed.
 template<class Read, bool L2, bool L3, bool L4>
@@ -354,9 +283,9 @@ public:
         alignas(half) std::uint8_t bytes[half];
         _mm256_store_si256(reinterpret_cast<__m256i*>(bytes), low);
         if constexpr (L3 || L4) {
-            mend<Read, L2>(table, like.with_, frames, which, bytes);
+            avx2::mend<Read, L2>(table, like.with_, frames, which, bytes);
         } else {
-            mend_others<Read>(table, frames, which, bytes);
+            avx2::mend_others<Read>(table, frames, which, bytes);
         }
         return _mm256_load_si256(reinterpret_cast<__m256i const*>(bytes));
     }
@@ -454,28 +383,15 @@ LAGG_AVX512VL void group_hashed_by(flow_table const& table, typename Read::frame
     }
 }
 
-/// Whether probably none of the frames is IPv4 without a tag: the first one is not.
-template<class Read>
-[[gnu::noinline]] bool rest_seems_odd(typename Read::frame const* frames,
-                                      std::size_t count) noexcept {
-    return avx2::begins_odd<Read>(frames + count / 2, count - count / 2) &&
-           avx2::begins_odd<Read>(frames + count - 1, 1);
-}
-
-template<class Read>
-using group_function = void(flow_table const& table, typename Read::frame const* frames,
-                            std::size_t count,
-                            grouped_frames<typename Read::frame>& groups) noexcept;
-
 /// For a rule with l3 or l4.
 template<class Read>
-group_function<Read>* group_odd(net::hash_rule const& rule) noexcept {
+avx2::group_function<Read>* group_odd(net::hash_rule const& rule) noexcept {
     return rule.l2 ? group_hashed_by<Read, avx2::by_odd_headers<Read, true>>
                    : group_hashed_by<Read, avx2::by_odd_headers<Read, false>>;
 }
 
 template<class Read>
-group_function<Read>* group_plain(net::hash_rule const& rule) noexcept {
+avx2::group_function<Read>* group_plain(net::hash_rule const& rule) noexcept {
     if (rule.l4) {
         return rule.l2 ? group_hashed_by<Read, by_headers<Read, true, true, true>>
                        : group_hashed_by<Read, by_headers<Read, false, true, true>>;
@@ -496,8 +412,7 @@ LAGG_AVX512VL void group_by_flow(flow_table const& table, typename Read::frame c
     } else if (rule.symmetric) {
         lagg::group_by_flow<Read>(table, frames, count, groups);
     } else if (rule.l3 || rule.l4) {
-        bool const odd =
-            avx2::begins_odd<Read>(frames, count) && rest_seems_odd<Read>(frames, count);
+        bool const odd = avx2::seems_odd<Read>(frames, count);
         auto const group = odd ? group_odd<Read>(rule) : group_plain<Read>(rule);
         group(table, frames, count, groups);
     } else {

@@ -212,26 +212,18 @@ template<class Read, class Hash, class Groups>
 void group_hashed_by(flow_table const& table, typename Read::frame const* frames, std::size_t count,
                      grouped_frames<typename Read::frame>& groups) noexcept {
     Hash const hash(table);
-    std::uint8_t const* const bucket = table.bucket.data();
-    Groups fill(groups, table.members);
-    std::uint32_t hashes[block];
+    std::uint32_t hashes[chunk_size];
     std::size_t i = 0;
     for (; i + block <= count; i += block) {
-        hash(frames + i, hashes);
-        for (std::size_t k = 0; k < block; ++k) {
-            fill.put(frames[i + k], i + k, bucket[hashes[k] % bucket_count]);
-        }
+        hash(frames + i, hashes + i);
     }
     if (i < count) {
         typename Read::frame rest[block];
         std::fill_n(rest, block, frames[i]);
         std::copy(frames + i, frames + count, rest);
-        hash(rest, hashes);
-        for (std::size_t k = 0; i + k < count; ++k) {
-            fill.put(rest[k], i + k, bucket[hashes[k] % bucket_count]);
-        }
+        hash(rest, hashes + i);
     }
-    fill.finish();
+    group_hashed<Groups>(table, frames, hashes, count, groups);
 }
 
 template<class Read, class Groups>

@@ -33,8 +33,9 @@ frame_set refused_of(grouped_frames<Frame> const& groups, std::size_t m, std::si
     return without_first(set, taken);
 }
 
-/// Fills a grouped_frames frame by frame, for up to eight members: all sizes in one register.  A
-/// size in memory would have to be stored before the next frame of that member could load it.
+/// Fills frame, first and size of a grouped_frames frame by frame, for up to eight members: all
+/// sizes in one register.  A size in memory would have to be stored before the next frame of that
+/// member could load it.
 template<class Frame>
 class few_groups {
 public:
@@ -44,15 +45,14 @@ public:
     few_groups(grouped_frames<Frame>& groups, std::size_t /*members*/) noexcept
         : groups_(&groups) {}
 
-    void put(Frame frame, std::size_t place, std::size_t member) noexcept {
+    [[gnu::always_inline]] void put(Frame frame, std::size_t member) noexcept {
         static_assert(chunk_size == 64);
         std::size_t const shift = member * 8;
         groups_->frame[shift * 8 + static_cast<std::uint8_t>(sizes_ >> shift)] = frame;
         sizes_ += std::uint64_t{1} << shift;
-        groups_->member[place] = static_cast<std::uint8_t>(member);
     }
 
-    void finish() noexcept {
+    [[gnu::always_inline]] void finish() noexcept {
         for (std::size_t m = 0; m < most; ++m) {
             groups_->first[m] = static_cast<std::uint16_t>(m * chunk_size);
             groups_->size[m] = static_cast<std::uint8_t>(sizes_ >> (m * 8));
@@ -75,9 +75,8 @@ public:
         }
     }
 
-    void put(Frame frame, std::size_t place, std::size_t member) noexcept {
+    [[gnu::always_inline]] void put(Frame frame, std::size_t member) noexcept {
         groups_->frame[member * chunk_size + groups_->size[member]++] = frame;
-        groups_->member[place] = static_cast<std::uint8_t>(member);
     }
 
     void finish() noexcept {}

@@ -32,7 +32,8 @@ void expect_groups_of(std::size_t members) {
         for (std::size_t i = 0; i < frames.size(); ++i) {
             std::size_t const member = random() % members;
             wanted[member].push_back(frames[i]);
-            fill.put(frames[i], i, member);
+            fill.put(frames[i], member);
+            out->member[i] = static_cast<std::uint8_t>(member);
         }
         fill.finish();
         for (std::size_t m = 0; m < members; ++m) {
@@ -65,7 +66,7 @@ TEST(GroupedFrames, HoldAWholeChunkForOneMember) {
     auto const frames = numbered(chunk_size);
     few_groups<frame> fill(*out, 8);
     for (std::size_t i = 0; i < chunk_size; ++i) {
-        fill.put(frames[i], i, 7);
+        fill.put(frames[i], 7);
     }
     fill.finish();
     EXPECT_EQ(out->size[7], chunk_size);
