@@ -41,7 +41,7 @@ void send(std::uint16_t port, rte_mbuf** frames, std::uint16_t count) {
     }
 }
 
-/// What a NIC does after it has sent a copy; the bare port's loop does it, too.
+/// What NICs do when they have sent their copies; the bare port's loop does it, too.
 void forget_copies(rte_mbuf* const* frames, std::uint16_t count) {
     for (std::uint16_t i = 0; i < count; ++i) {
         rte_mbuf_refcnt_set(frames[i], 1);
@@ -65,13 +65,13 @@ compared measure(tx_case const& c) {
     auto const through = [&](std::uint16_t port, bool read) {
         return [&frames, port, copies, read, burst = c.burst] {
             rte_mbuf** const list = frames.next(burst);
-            if (copies) {
-                forget_copies(list, burst);
-            }
             if (read) {
                 benchmark::DoNotOptimize(read_headers(list, burst));
             }
             send(port, list, burst);
+            if (copies) { // after, not before: nobody finds a count that was stored this moment
+                forget_copies(list, burst);
+            }
         };
     };
     return compare(through(on.port, touch), through(on.members.front(), false), c.burst);

@@ -16,6 +16,7 @@
 #include <cassert>
 #include <cerrno>
 #include <cstddef>
+#include <cstring>
 #include <span>
 #include <utility>
 
@@ -471,45 +472,51 @@ std::uint16_t by_flow_held(tx_queue& q, snapshot const& s, rte_mbuf** frames,
 // --- to all
 // ---------------------------------------------------------------------------------------
 
-/// refcnt and nb_segs of an mbuf as one word; both 1 for most.
-struct owners_and_segments {
-    std::uint16_t owners = 1;
-    std::uint16_t segments = 1;
-};
-static_assert(offsetof(rte_mbuf, nb_segs) == offsetof(rte_mbuf, refcnt) + 2);
+/// What drivers set of an mbuf at once: rte_mbuf::rearm_data, as one word.
+struct rearm_data {
+    std::uint16_t offset = 0;
+    std::uint16_t owners = 0;
+    std::uint16_t segments = 0;
+    std::uint16_t port = 0;
 
-std::uint32_t owners_and_segments_of(rte_mbuf const& frame) noexcept {
-    std::uint32_t both = 0;
-    __builtin_memcpy(&both, reinterpret_cast<char const*>(&frame) + offsetof(rte_mbuf, refcnt),
-                     sizeof both);
-    return both;
-}
+    constexpr std::uint64_t word() const noexcept { return std::bit_cast<std::uint64_t>(*this); }
+};
+constexpr std::size_t rearm_at = offsetof(rte_mbuf, rearm_data);
+static_assert(offsetof(rte_mbuf, data_off) == rearm_at + offsetof(rearm_data, offset) &&
+              offsetof(rte_mbuf, refcnt) == rearm_at + offsetof(rearm_data, owners) &&
+              offsetof(rte_mbuf, nb_segs) == rearm_at + offsetof(rearm_data, segments) &&
+              offsetof(rte_mbuf, port) == rearm_at + offsetof(rearm_data, port));
 
 /// `members` owners for each frame instead of one.  Most have one owner and one segment: then it is
-/// a store.
+/// a store, of a whole word, which Zen 3 does in two thirds of the time that two bytes take.
 [[gnu::always_inline]] inline void share(rte_mbuf* const* frames, std::size_t count,
                                          std::uint16_t members) noexcept {
-    auto const more = static_cast<std::int16_t>(members - 1);
+    constexpr std::uint64_t both = rearm_data{.owners = 0xffff, .segments = 0xffff}.word();
+    constexpr std::uint64_t one_each = rearm_data{.owners = 1, .segments = 1}.word();
+    auto const more = static_cast<std::uint16_t>(members - 1);
+    std::uint64_t const added = rearm_data{.owners = more}.word();
     std::size_t i = 0;
     for (; i + 4 <= count; i += 4) {
-        rte_mbuf& a = *frames[i];
-        rte_mbuf& b = *frames[i + 1];
-        rte_mbuf& c = *frames[i + 2];
-        rte_mbuf& d = *frames[i + 3];
+        std::uint64_t word[4];
+#pragma GCC unroll 4
+        for (std::size_t k = 0; k < 4; ++k) {
+            std::memcpy(&word[k], reinterpret_cast<char const*>(frames[i + k]) + rearm_at,
+                        sizeof word[k]);
+        }
         // none of these numbers is ever 0: all are 1 when no other bit is set in any of them
-        if ((owners_and_segments_of(a) | owners_and_segments_of(b) | owners_and_segments_of(c) |
-             owners_and_segments_of(d)) == std::bit_cast<std::uint32_t>(owners_and_segments{}))
-            [[likely]] {
-            rte_mbuf_refcnt_set(&a, members);
-            rte_mbuf_refcnt_set(&b, members);
-            rte_mbuf_refcnt_set(&c, members);
-            rte_mbuf_refcnt_set(&d, members);
+        if (((word[0] | word[1] | word[2] | word[3]) & both) == one_each) [[likely]] {
+#pragma GCC unroll 4
+            for (std::size_t k = 0; k < 4; ++k) { // there is nobody else: plain
+                word[k] += added;
+                std::memcpy(reinterpret_cast<char*>(frames[i + k]) + rearm_at, &word[k],
+                            sizeof word[k]);
+            }
         } else {
-            slow_share(frames + i, 4, more);
+            slow_share(frames + i, 4, static_cast<std::int16_t>(more));
         }
     }
     if (i < count) {
-        slow_share(frames + i, count - i, more);
+        slow_share(frames + i, count - i, static_cast<std::int16_t>(more));
     }
 }
 
@@ -625,11 +632,12 @@ template<shared_by_all What>
 template<shared_by_all What>
 constexpr std::size_t to_next_list = What == shared_by_all::list ? 0 : chunk_size;
 
-/// The rest of a chunk after member `m`, who took the first `taken` frames only.
+/// The rest of a chunk after one member took the first `taken` frames only.
 template<shared_by_all What>
 [[gnu::noinline, gnu::cold]] std::uint16_t
 finish_to_all(tx_queue& q, snapshot const& s, rte_mbuf** frames, std::uint16_t count,
-              rte_mbuf** lists, std::size_t m, std::uint16_t taken) noexcept {
+              rte_mbuf** lists, distributing_member const& refusing, std::uint16_t taken) noexcept {
+    auto const m = static_cast<std::size_t>(&refusing - s.distributing.begin());
     offer offers[max_members];
     std::fill_n(offers, m, offer{count, count, false});
     offers[m] = {count, taken, false};
@@ -650,9 +658,7 @@ template<shared_by_all What>
     for (distributing_member const& m : s.distributing) {
         std::uint16_t const taken = send_shared<What>(q, m, list, count);
         if (taken < count) [[unlikely]] {
-            return finish_to_all<What>(q, s, frames, count, lists,
-                                       static_cast<std::size_t>(&m - s.distributing.begin()),
-                                       taken);
+            return finish_to_all<What>(q, s, frames, count, lists, m, taken);
         }
         list += to_next_list<What>;
     }

@@ -10,6 +10,10 @@
 #if defined(__x86_64__)
 
 #include <algorithm>
+#include <array>
+#include <bit>
+#include <cstring>
+#include <type_traits>
 
 namespace lagg::avx2 {
 
@@ -102,7 +106,8 @@ public:
 
     /// Of four frames, in the low half of each word.  What it is for those that fail the test, or
     /// where one of the four is short, means nothing.
-    LAGG_AVX2 __m256i operator()(typename Read::frame const* frames) noexcept {
+    [[gnu::always_inline]] LAGG_AVX2 __m256i
+    operator()(typename Read::frame const* frames) noexcept {
         std::uint8_t const* data[block];
         if (!locate<Read>(frames, data)) [[unlikely]] {
             short_ = true;
@@ -186,7 +191,8 @@ struct by_odd_headers {
     rule_masks with;
     LAGG_AVX2 explicit by_odd_headers(flow_table const& t) noexcept
         : table(t), with(masks_of(t.plan)) {}
-    LAGG_AVX2 __m256i operator()(typename Read::frame const* frames) noexcept {
+    [[gnu::always_inline]] LAGG_AVX2 __m256i
+    operator()(typename Read::frame const* frames) noexcept {
         std::uint64_t hashes[block];
         unsigned const left = hash_odd<Read, L2>(table, with, frames, all_of_block, hashes);
         if (left != 0) {
@@ -203,7 +209,8 @@ public:
     LAGG_AVX2 explicit by_flowid(flow_table const& t) noexcept
         : table_(t), key_(_mm256_set1_epi64x(static_cast<long long>(t.plan.keys.flowid))) {}
 
-    LAGG_AVX2 __m256i operator()(typename Read::frame const* frames) noexcept {
+    [[gnu::always_inline]] LAGG_AVX2 __m256i
+    operator()(typename Read::frame const* frames) noexcept {
         auto const id = [frames](std::size_t i) {
             return static_cast<long long>(Read::flowid(frames[i]));
         };
@@ -237,7 +244,8 @@ private:
 
 /// Whether probably none of the frames is IPv4 without a tag: three of them are not.
 template<class Read>
-bool seems_odd(typename Read::frame const* frames, std::size_t count) noexcept {
+[[gnu::always_inline]] inline bool seems_odd(typename Read::frame const* frames,
+                                             std::size_t count) noexcept {
     auto const is_odd = [frames](std::size_t i) {
         return Read::length(frames[i]) >= net::detail::ethernet_header_size &&
                net::detail::load_be16(Read::data(frames[i]) + 12) != net::detail::ethertype_ipv4;
@@ -245,30 +253,128 @@ bool seems_odd(typename Read::frame const* frames, std::size_t count) noexcept {
     return count > 0 && is_odd(0) && is_odd(count / 2) && is_odd(count - 1);
 }
 
-/// Hash: gives four frames their hashes.
-template<class Read, class Hash, class Groups>
-LAGG_AVX2 void group_hashed_by(flow_table const& table, typename Read::frame const* frames,
-                               std::size_t count,
-                               grouped_frames<typename Read::frame>& groups) noexcept {
-    Hash hash(table);
-    alignas(32) std::uint64_t hashes[chunk_size];
-    auto const at = [&hashes](std::size_t i) { return reinterpret_cast<__m256i*>(hashes + i); };
-    std::size_t i = 0;
-    for (; i + block <= count; i += block) {
-        _mm256_store_si256(at(i), hash(frames + i));
+/// Byte k of row `mask`: the half of a frame's pointer that comes to half k when those frames of
+/// four that are not in `mask` are left out.
+inline constexpr auto halves_of_those = [] {
+    std::array<std::uint64_t, all_of_block + 1> rows{};
+    for (unsigned mask = 0; mask < rows.size(); ++mask) {
+        unsigned to = 0;
+        for (unsigned i = 0; i < block; ++i) {
+            if ((mask >> i & 1U) != 0) {
+                rows[mask] |= (std::uint64_t{2 * i + 1} << 8 | 2 * i) << to;
+                to += 16;
+            }
+        }
     }
-    if (i < count) {
+    return rows;
+}();
+
+/// The members of four frames, a byte each.
+LAGG_AVX2 inline std::uint32_t members_of(std::uint8_t const* bucket, __m256i hashes) noexcept {
+    // not by way of memory: a burst that is this short waits for it
+    __m128i const first = _mm256_castsi256_si128(hashes);
+    __m128i const second = _mm256_extracti128_si256(hashes, 1);
+    auto const member = [bucket](int hash) { return std::uint32_t{bucket[hash]}; };
+    return member(_mm_extract_epi8(first, 0)) | member(_mm_extract_epi8(first, 8)) << 8 |
+           member(_mm_extract_epi8(second, 0)) << 16 | member(_mm_extract_epi8(second, 8)) << 24;
+}
+
+/// Groups one to four frames, member by member: each one's go to a place that is known beforehand.
+/// `low`: the low bytes of their hashes.
+template<class Frame>
+LAGG_AVX2 inline void group_four(flow_table const& table, Frame const* four, std::size_t count,
+                                 __m256i hashes, grouped_frames<Frame>& groups) noexcept {
+    static_assert(sizeof(Frame) == 8 && std::is_trivially_copyable_v<Frame> &&
+                  max_members % 4 == 0);
+    std::uint32_t const members = members_of(table.bucket.data(), hashes);
+    std::memcpy(groups.member.data(), &members, sizeof members);
+    __m256i const who = _mm256_cvtepu8_epi64(_mm_cvtsi32_si128(static_cast<int>(members)));
+    __m256i const all_four = _mm256_loadu_si256(reinterpret_cast<__m256i const*>(four));
+    auto const present = static_cast<unsigned>(first_frames(count));
+    __m256i member = _mm256_setzero_si256();
+    for (std::size_t m = 0; m < table.members; m += 4) { // four at a time, whether or not there are
+        std::uint32_t sizes = 0;
+        std::uint64_t firsts = 0;
+#pragma GCC unroll 4
+        for (std::size_t k = 0; k < 4; ++k) {
+            unsigned const share = bits_of(_mm256_cmpeq_epi64(who, member)) & present;
+            __m128i const halves =
+                _mm_loadl_epi64(reinterpret_cast<__m128i const*>(&halves_of_those[share]));
+            _mm256_storeu_si256(
+                reinterpret_cast<__m256i*>(groups.frame.data() + (m + k) * chunk_size),
+                _mm256_permutevar8x32_epi32(all_four, _mm256_cvtepu8_epi32(halves)));
+            sizes |= static_cast<std::uint32_t>(std::popcount(share)) << 8 * k;
+            firsts |= std::uint64_t{(m + k) * chunk_size} << 16 * k;
+            member = _mm256_add_epi64(member, _mm256_set1_epi64x(1));
+        }
+        std::memcpy(groups.size.data() + m, &sizes, sizeof sizes);
+        std::memcpy(groups.first.data() + m, &firsts, sizeof firsts);
+    }
+}
+
+/// Where in `first` and `second`, the members of 64 frames, member `m` stands.
+LAGG_AVX2 inline frame_set frames_of(__m256i first, __m256i second, std::uint8_t m) noexcept {
+    __m256i const member = _mm256_set1_epi8(static_cast<char>(m));
+    auto const low =
+        static_cast<std::uint32_t>(_mm256_movemask_epi8(_mm256_cmpeq_epi8(first, member)));
+    auto const high =
+        static_cast<std::uint32_t>(_mm256_movemask_epi8(_mm256_cmpeq_epi8(second, member)));
+    return frame_set{high} << 32 | low;
+}
+
+/// Groups for any number of members.  How many frames before it are its member's is counted for
+/// each frame by itself: a size in memory would be stored and loaded again from frame to frame.
+template<class Frame>
+LAGG_AVX2 inline void group_ranked(flow_table const& table, Frame const* frames,
+                                   std::uint64_t const* hashes, std::size_t count,
+                                   grouped_frames<Frame>& groups) noexcept {
+    for (std::size_t i = 0; i < count; ++i) {
+        groups.member[i] = table.bucket[hashes[i] % bucket_count];
+    }
+    static_assert(chunk_size == 2 * sizeof(__m256i));
+    auto const* const of_all = reinterpret_cast<__m256i const*>(groups.member.data());
+    __m256i const first = _mm256_loadu_si256(of_all);
+    __m256i const second = _mm256_loadu_si256(of_all + 1);
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(groups.size.data()), _mm256_setzero_si256());
+    for (std::size_t m = 0; m < max_members; ++m) {
+        groups.first[m] = static_cast<std::uint16_t>(m * chunk_size);
+    }
+    for (std::size_t i = 0; i < count; ++i) {
+        std::uint8_t const m = groups.member[i];
+        auto const before =
+            static_cast<std::size_t>(std::popcount(_bzhi_u64(frames_of(first, second, m), i)));
+        groups.frame[m * chunk_size + before] = frames[i];
+        groups.size[m] = static_cast<std::uint8_t>(before + 1); // the last one's stays
+    }
+}
+
+/// The first four of `count` frames, or all of them and one of them again, in `rest`.
+template<class Frame>
+[[gnu::always_inline]] inline Frame const* whole_block(Frame const* frames, std::size_t count,
+                                                       Frame* rest) noexcept {
+    if (count >= block) [[likely]] {
+        return frames;
+    }
+    std::fill_n(rest, block, frames[0]);
+    std::copy_n(frames, count, rest);
+    return rest;
+}
+
+/// Hashes a chunk.  Hash: gives four frames their hashes.
+template<class Read, class Hash>
+LAGG_AVX2 inline void hash_chunk(flow_table const& table, typename Read::frame const* frames,
+                                 std::size_t count, std::uint64_t* hashes) noexcept {
+    Hash hash(table);
+    for (std::size_t i = 0; i < count; i += block) {
         typename Read::frame rest[block];
-        std::fill_n(rest, block, frames[i]);
-        std::copy(frames + i, frames + count, rest);
-        _mm256_store_si256(at(i), hash(rest));
+        auto const* const four = whole_block(frames + i, count - i, rest);
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(hashes + i), hash(four));
     }
     if constexpr (requires { hash.left_out(); }) {
         if (hash.left_out()) [[unlikely]] {
             Hash::mend_all(table, frames, count, hashes);
         }
     }
-    group_hashed<Groups>(table, frames, hashes, count, groups);
 }
 
 template<class Read>
@@ -276,44 +382,89 @@ using group_function = void(flow_table const& table, typename Read::frame const*
                             std::size_t count,
                             grouped_frames<typename Read::frame>& groups) noexcept;
 
-/// For a rule of header fields.  L2: they are among those that count.
-template<class Read, bool L2, class Groups>
-group_function<Read>* group_by_headers(net::hash_rule const& rule, bool odd) noexcept {
-    if (!rule.l3 && !rule.l4) {
-        return group_hashed_by<Read, by_headers<Read, true, false, false>, Groups>;
-    }
-    return odd       ? group_hashed_by<Read, by_odd_headers<Read, L2>, Groups>
-           : rule.l4 ? group_hashed_by<Read, by_headers<Read, L2, true, true>, Groups>
-                     : group_hashed_by<Read, by_headers<Read, L2, true, false>, Groups>;
-}
+// How a chunk is put into groups.
 
-template<class Read, class Groups>
-LAGG_AVX2 void group_by_rule(flow_table const& table, typename Read::frame const* frames,
-                             std::size_t count,
-                             grouped_frames<typename Read::frame>& groups) noexcept {
-    net::hash_rule const& rule = table.rule;
-    if (rule.use_flowid) {
-        group_hashed_by<Read, by_flowid<Read>, Groups>(table, frames, count, groups);
-    } else {
-        bool const odd = seems_odd<Read>(frames, count);
-        auto const group = rule.l2 ? group_by_headers<Read, true, Groups>(rule, odd)
-                                   : group_by_headers<Read, false, Groups>(rule, odd);
-        group(table, frames, count, groups);
+/// One to four frames.
+template<class Read, class Hash>
+struct of_a_block {
+    LAGG_AVX2 static void group(flow_table const& table, typename Read::frame const* frames,
+                                std::size_t count,
+                                grouped_frames<typename Read::frame>& groups) noexcept {
+        typename Read::frame rest[block];
+        frames = whole_block(frames, count, rest);
+        Hash hash(table);
+        __m256i found = hash(frames);
+        if constexpr (requires { hash.left_out(); }) {
+            if (hash.left_out()) [[unlikely]] {
+                std::uint64_t hashes[block];
+                auto* const at = reinterpret_cast<__m256i*>(hashes);
+                _mm256_storeu_si256(at, found);
+                Hash::mend_all(table, frames, block, hashes);
+                found = _mm256_loadu_si256(at);
+            }
+        }
+        group_four(table, frames, count, found, groups);
     }
+};
+
+/// For up to eight members.
+template<class Read, class Hash>
+struct for_few {
+    LAGG_AVX2 static void group(flow_table const& table, typename Read::frame const* frames,
+                                std::size_t count,
+                                grouped_frames<typename Read::frame>& groups) noexcept {
+        std::uint64_t hashes[chunk_size];
+        hash_chunk<Read, Hash>(table, frames, count, hashes);
+        group_hashed<few_groups<typename Read::frame>>(table, frames, hashes, count, groups);
+    }
+};
+
+/// For more.
+template<class Read, class Hash>
+struct for_many {
+    LAGG_AVX2 static void group(flow_table const& table, typename Read::frame const* frames,
+                                std::size_t count,
+                                grouped_frames<typename Read::frame>& groups) noexcept {
+        std::uint64_t hashes[chunk_size];
+        hash_chunk<Read, Hash>(table, frames, count, hashes);
+        group_ranked(table, frames, hashes, count, groups);
+    }
+};
+
+template<class Read, template<class, class> class How>
+group_function<Read>* group_by_rule(net::hash_rule const& rule, typename Read::frame const* frames,
+                                    std::size_t count) noexcept {
+    if (rule.use_flowid) {
+        return How<Read, by_flowid<Read>>::group;
+    }
+    if (!rule.l3 && !rule.l4) {
+        return How<Read, by_headers<Read, true, false, false>>::group;
+    }
+    if (seems_odd<Read>(frames, count)) {
+        return rule.l2 ? How<Read, by_odd_headers<Read, true>>::group
+                       : How<Read, by_odd_headers<Read, false>>::group;
+    }
+    if (rule.l4) {
+        return rule.l2 ? How<Read, by_headers<Read, true, true, true>>::group
+                       : How<Read, by_headers<Read, false, true, true>>::group;
+    }
+    return rule.l2 ? How<Read, by_headers<Read, true, true, false>>::group
+                   : How<Read, by_headers<Read, false, true, false>>::group;
 }
 
 template<class Read>
 LAGG_AVX2 void group_by_flow(flow_table const& table, typename Read::frame const* frames,
                              std::size_t count,
                              grouped_frames<typename Read::frame>& groups) noexcept {
-    using frame = typename Read::frame;
-    if (table.rule.symmetric && !table.rule.use_flowid) {
-        lagg::group_by_flow<Read>(table, frames, count, groups);
-    } else if (table.members <= few_groups<frame>::most) {
-        group_by_rule<Read, few_groups<frame>>(table, frames, count, groups);
-    } else {
-        group_by_rule<Read, many_groups<frame>>(table, frames, count, groups);
+    net::hash_rule const& rule = table.rule;
+    if (rule.symmetric && !rule.use_flowid) {
+        return lagg::group_by_flow<Read>(table, frames, count, groups);
     }
+    bool const few = table.members <= few_groups<typename Read::frame>::most;
+    auto const group = count - 1 < block ? group_by_rule<Read, of_a_block>(rule, frames, count)
+                       : few             ? group_by_rule<Read, for_few>(rule, frames, count)
+                                         : group_by_rule<Read, for_many>(rule, frames, count);
+    group(table, frames, count, groups);
 }
 
 } // namespace lagg::avx2
