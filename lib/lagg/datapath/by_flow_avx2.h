@@ -1,8 +1,10 @@
 // Frames grouped by flow with AVX2: two frames in a register, four at a time.
-// Hashes plain IPv4 without a tag; what else a burst has is hashed when all of that is done
-// (by_flow_avx2_odd.h).  Rules that put both directions together go the reference's way.
+// Hashes all frames as the kind that the burst seems to be of; what else it has is hashed when all
+// of that is done (by_flow_avx2_odd.h).  Rules that put both directions together go the reference's
+// way.
 #pragma once
 
+#include "lagg/datapath/avx2_kinds.h"
 #include "lagg/datapath/avx2_lanes.h"
 #include "lagg/datapath/by_flow.h"
 #include "lagg/datapath/by_flow_avx2_odd.h"
@@ -17,184 +19,106 @@
 
 namespace lagg::avx2 {
 
-/// Where four frames begin; false when one of them is too short for what follows.
+/// The first four of `count` frames, or all of them and one of them again, in `rest`.
+template<class Frame>
+[[gnu::always_inline]] inline Frame const* whole_block(Frame const* frames, std::size_t count,
+                                                       Frame* rest) noexcept {
+    if (count >= block) [[likely]] {
+        return frames;
+    }
+    std::fill_n(rest, block, frames[0]);
+    std::copy_n(frames, count, rest);
+    return rest;
+}
+
+/// Where four frames begin; false when one of them has not the bytes that are needed.
 template<class Read>
-[[gnu::always_inline]] inline bool locate(typename Read::frame const* frames,
+[[gnu::always_inline]] inline bool locate(typename Read::frame const* frames, std::uint32_t needed,
                                           std::uint8_t const** data) noexcept {
     for (std::size_t i = 0; i < block; ++i) {
         data[i] = Read::data(frames[i]);
-        if (Read::length(frames[i]) < readable) [[unlikely]] {
+        if (Read::length(frames[i]) < needed) [[unlikely]] {
             return false;
         }
     }
     return true;
 }
 
-/// What has to be known of a frame before its bytes are hashed as those of plain IPv4.
-enum class test_for : std::uint8_t {
-    transport, // type 0x0800, version and header length; neither MF nor an offset; TCP or UDP
-    ipv4,      // type 0x0800, version and header length
-    no_tag,
-};
-
-/// Looks at four frames at a time and tells in the end whether one of them failed.
-/// From: where in each frame the 16 bytes begin that it is shown; 12, or 0 for the last two.
-template<test_for What, std::size_t From>
-class frame_test {
-public:
-    LAGG_AVX2 frame_test() noexcept = default;
-    /// `a`: of frames 0 and 2; `b`: of 1 and 3.
-    LAGG_AVX2 void look(__m256i a, __m256i b) noexcept {
-        passed_ = _mm256_and_si256(passed_, passed(a, b));
-    }
-    LAGG_AVX2 bool failed() const noexcept { return _mm256_movemask_epi8(passed_) != -1; }
-
-    /// Which of the four failed: bit i, the i-th.
-    LAGG_AVX2 static unsigned failures(__m256i a, __m256i b) noexcept {
-        auto const words =
-            static_cast<unsigned>(_mm256_movemask_ps(_mm256_castsi256_ps(passed(a, b))));
-        unsigned const both = words & words >> 2; // of frames 0, 1, -, -, 2, 3, -, -
-        return ~((both & 3U) | (both >> 2 & 12U)) & all_of_block;
-    }
-
-private:
-    static_assert(From == 12 || (From == 0 && What != test_for::transport));
-
-    /// Words of 32 bits: the types (bytes 12 to 15) of two frames, and either's bytes 20 to 23; the
-    /// other way round, with something else for the latter, when From is 0.
-    LAGG_AVX2 static __m256i words_of(__m256i a, __m256i b) noexcept {
-        return From == 12 ? _mm256_blend_epi32(a, _mm256_slli_epi64(b, 32), 0xaa)
-                          : _mm256_blend_epi32(_mm256_srli_epi64(a, 32), b, 0xaa);
-    }
-    /// Each for both frames, as a little-endian machine loads them.
-    LAGG_AVX2 static __m256i pair(std::uint32_t types, std::uint32_t rest) noexcept {
-        constexpr std::uint64_t both = 0x0000'0001'0000'0001U;
-        return From == 12 ? twice(types * both, rest * both) : twice(rest * both, types * both);
-    }
-
-    /// All bits of a frame's two words set if it passes.
-    LAGG_AVX2 static __m256i passed(__m256i a, __m256i b) noexcept {
-        __m256i const words = words_of(a, b);
-        constexpr std::uint32_t ipv4 = 0x0045'0008U;
-        if constexpr (What == test_for::transport) {
-            __m256i const found = _mm256_and_si256(words, pair(0x00ff'ffffU, 0xff00'ff3fU));
-            return _mm256_or_si256(_mm256_cmpeq_epi32(found, pair(ipv4, 6U << 24)),
-                                   _mm256_cmpeq_epi32(found, pair(ipv4, 17U << 24)));
-        } else if constexpr (What == test_for::ipv4) {
-            return _mm256_cmpeq_epi32(_mm256_and_si256(words, pair(0x00ff'ffffU, 0)),
-                                      pair(ipv4, 0));
-        } else {
-            __m256i const type = _mm256_and_si256(words, pair(0xffffU, 0));
-            __m256i const tagged =
-                _mm256_or_si256(_mm256_or_si256(_mm256_cmpeq_epi32(type, pair(0x0081, 1)),
-                                                _mm256_cmpeq_epi32(type, pair(0xa888, 1))),
-                                _mm256_cmpeq_epi32(type, pair(0x0091, 1)));
-            return _mm256_xor_si256(tagged, _mm256_set1_epi64x(-1));
-        }
-    }
-
-    __m256i passed_ = _mm256_set1_epi64x(-1);
-};
-
 // What gives a block its hashes; classes, because a lambda does not inherit its function's target.
 
-/// Plain IPv4.  L2, L3, L4: which layers count.
-template<class Read, bool L2, bool L3, bool L4>
-class by_headers {
+/// Frames of one kind; those that are not are left out at first.
+template<class Read, class Kind, bool L2, bool IsIpv4>
+class by_kind {
 public:
-    LAGG_AVX2 explicit by_headers(flow_table const& t) noexcept : with_(masks_of(t.plan)) {}
+    LAGG_AVX2 explicit by_kind(flow_table const& t) noexcept : kind_(t) {}
 
-    /// Of four frames, in the low half of each word.  What it is for those that fail the test, or
+    /// Of four frames, in the low half of each word.  What it is for those of another kind, or
     /// where one of the four is short, means nothing.
     [[gnu::always_inline]] LAGG_AVX2 __m256i
     operator()(typename Read::frame const* frames) noexcept {
-        std::uint8_t const* data[block];
-        if (!locate<Read>(frames, data)) [[unlikely]] {
-            short_ = true;
-            return _mm256_setzero_si256();
+        std::uint8_t const* four[block];
+        if (!locate<Read>(frames, Kind::needed, four)) [[unlikely]] {
+            passed_ = _mm256_setzero_si256();
+            return passed_;
         }
-        // frames 0 and 2, 1 and 3: so that unpacking puts all four in order
-        __m256i a = _mm256_setzero_si256();
-        __m256i b = _mm256_setzero_si256();
-        if constexpr (from != 0) {
-            test_.look(two(data[0] + from, data[2] + from), two(data[1] + from, data[3] + from));
-        }
-        if constexpr (L3 || L4) {
-            a = products(two(data[0] + 22, data[2] + 22), with_.transport_bytes,
-                         with_.transport_key);
-            b = products(two(data[1] + 22, data[3] + 22), with_.transport_bytes,
-                         with_.transport_key);
-        }
-        if constexpr (L2) {
-            __m256i const begin_a = two(data[0], data[2]);
-            __m256i const begin_b = two(data[1], data[3]);
-            if constexpr (from == 0) {
-                test_.look(begin_a, begin_b);
-            }
-            a = _mm256_add_epi64(a, products(begin_a, with_.l2_bytes, with_.l2_key));
-            b = _mm256_add_epi64(b, products(begin_b, with_.l2_bytes, with_.l2_key));
-        }
-        return finish(sum_of_halves(a, b));
+        passed_ = Kind::passed(four);
+        return finish(kind_.sums(four));
     }
 
-    LAGG_AVX2 bool left_out() const noexcept { return short_ || test_.failed(); }
+    /// Whether one of the last four has no hash yet.
+    LAGG_AVX2 bool left_out() const noexcept { return _mm256_movemask_epi8(passed_) != -1; }
 
-    /// Hashes what was left out of `count` frames.
+    /// Hashes what was left out of `blocks`: bit i, the i-th four of `count` frames.
     /// Of no object: one whose address is known has to be in memory, with all its constants.
-    [[gnu::noinline]] LAGG_AVX2 static void mend_all(flow_table const& table,
-                                                     typename Read::frame const* frames,
-                                                     std::size_t count,
-                                                     std::uint64_t* hashes) noexcept {
-        frame_set const which = those_left_out(frames, count);
-        if constexpr (L3 || L4) {
-            mend<Read, L2>(table, masks_of(table.plan), frames, which, hashes);
+    [[gnu::noinline]] LAGG_AVX2 static void mend_blocks(flow_table const& table,
+                                                        typename Read::frame const* frames,
+                                                        std::size_t count, unsigned blocks,
+                                                        std::uint64_t* hashes) noexcept {
+        frame_set which = 0;
+        for (; blocks != 0; blocks &= blocks - 1) {
+            std::size_t const i = block * static_cast<unsigned>(std::countr_zero(blocks));
+            which |= left_out_of(frames + i, count - i) << i;
+        }
+        if (table.rule.l3 || table.rule.l4) {
+            mend<Read, L2, IsIpv4>(table, frames, which, hashes);
         } else {
             mend_others<Read>(table, frames, which, hashes);
         }
     }
 
 private:
-    static constexpr std::size_t from = L4 || !L2 ? 12 : 0;
-    using test = frame_test<L4   ? test_for::transport
-                            : L3 ? test_for::ipv4
-                                 : test_for::no_tag,
-                            from>;
-
-    LAGG_AVX2 static frame_set those_left_out(typename Read::frame const* frames,
-                                              std::size_t count) noexcept {
-        frame_set which = 0;
-        for (std::size_t i = 0; i < count; i += block) {
-            typename Read::frame four[block];
-            for (std::size_t k = 0; k < block; ++k) {
-                four[k] = frames[std::min(i + k, count - 1)];
-            }
-            std::uint8_t const* data[block];
-            frame_set others = all_of_block;
-            if (locate<Read>(four, data)) {
-                others = test::failures(two(data[0] + from, data[2] + from),
-                                        two(data[1] + from, data[3] + from));
-            }
-            which |= others << i;
+    /// Of the first four of `count` frames.
+    LAGG_AVX2 static frame_set left_out_of(typename Read::frame const* frames,
+                                           std::size_t count) noexcept {
+        typename Read::frame rest[block];
+        std::uint8_t const* four[block];
+        frame_set others = all_of_block;
+        if (locate<Read>(whole_block(frames, count, rest), Kind::needed, four)) {
+            others = Kind::failures(Kind::passed(four));
         }
-        return which & first_frames(count);
+        return others & first_frames(std::min(count, block));
     }
 
-    rule_masks with_;
-    test test_;
-    bool short_ = false; // a frame was too short to look at
+    Kind kind_;
+    __m256i passed_ = _mm256_setzero_si256(); // of the last four
 };
 
-/// For bursts that seem to have no plain IPv4, if l3 or l4 counts: any frame.
+template<class Read, bool L2, bool L3, bool L4>
+using by_ipv4 = by_kind<Read, untagged_ipv4<L2, L3, L4>, L2, true>;
+template<class Read, bool L2>
+using by_ipv6 = by_kind<Read, untagged_ipv6<L2>, L2, false>;
+template<class Read, bool L2>
+using by_tagged = by_kind<Read, tagged_ipv4<L2>, L2, false>;
+
+/// Any frame, if l3 or l4 counts: for bursts of none of the kinds.
 template<class Read, bool L2>
 struct by_odd_headers {
     flow_table const& table;
-    rule_masks with;
-    LAGG_AVX2 explicit by_odd_headers(flow_table const& t) noexcept
-        : table(t), with(masks_of(t.plan)) {}
+    LAGG_AVX2 explicit by_odd_headers(flow_table const& t) noexcept : table(t) {}
     [[gnu::always_inline]] LAGG_AVX2 __m256i
     operator()(typename Read::frame const* frames) noexcept {
         std::uint64_t hashes[block];
-        unsigned const left = hash_odd<Read, L2>(table, with, frames, all_of_block, hashes);
+        unsigned const left = hash_odd<Read, L2>(table, frames, all_of_block, hashes);
         if (left != 0) {
             hash_others<Read>(table, frames, left, hashes);
         }
@@ -348,31 +272,31 @@ LAGG_AVX2 inline void group_ranked(flow_table const& table, Frame const* frames,
     }
 }
 
-/// The first four of `count` frames, or all of them and one of them again, in `rest`.
-template<class Frame>
-[[gnu::always_inline]] inline Frame const* whole_block(Frame const* frames, std::size_t count,
-                                                       Frame* rest) noexcept {
-    if (count >= block) [[likely]] {
-        return frames;
-    }
-    std::fill_n(rest, block, frames[0]);
-    std::copy_n(frames, count, rest);
-    return rest;
-}
+/// Whether some frames of four may have no hash at first.
+template<class Hash>
+inline constexpr bool may_leave_out = requires(Hash const& hash) {
+    hash.left_out();
+};
 
 /// Hashes a chunk.  Hash: gives four frames their hashes.
 template<class Read, class Hash>
 LAGG_AVX2 inline void hash_chunk(flow_table const& table, typename Read::frame const* frames,
                                  std::size_t count, std::uint64_t* hashes) noexcept {
     Hash hash(table);
+    [[maybe_unused]] unsigned odd = 0; // bit i: the i-th block
     for (std::size_t i = 0; i < count; i += block) {
         typename Read::frame rest[block];
         auto const* const four = whole_block(frames + i, count - i, rest);
         _mm256_storeu_si256(reinterpret_cast<__m256i*>(hashes + i), hash(four));
+        if constexpr (may_leave_out<Hash>) {
+            if (hash.left_out()) [[unlikely]] {
+                odd |= 1U << i / block;
+            }
+        }
     }
-    if constexpr (requires { hash.left_out(); }) {
-        if (hash.left_out()) [[unlikely]] {
-            Hash::mend_all(table, frames, count, hashes);
+    if constexpr (may_leave_out<Hash>) {
+        if (odd != 0) [[unlikely]] {
+            Hash::mend_blocks(table, frames, count, odd, hashes);
         }
     }
 }
@@ -394,12 +318,12 @@ struct of_a_block {
         frames = whole_block(frames, count, rest);
         Hash hash(table);
         __m256i found = hash(frames);
-        if constexpr (requires { hash.left_out(); }) {
+        if constexpr (may_leave_out<Hash>) {
             if (hash.left_out()) [[unlikely]] {
                 std::uint64_t hashes[block];
                 auto* const at = reinterpret_cast<__m256i*>(hashes);
                 _mm256_storeu_si256(at, found);
-                Hash::mend_all(table, frames, block, hashes);
+                Hash::mend_blocks(table, frames, block, 1, hashes);
                 found = _mm256_loadu_si256(at);
             }
         }
@@ -431,6 +355,14 @@ struct for_many {
     }
 };
 
+/// For a burst that has no plain IPv4, as it seems.
+template<class Read, template<class, class> class How, bool L2>
+group_function<Read>* group_odd(std::uint16_t type) noexcept {
+    return type == net::detail::ethertype_ipv6 ? How<Read, by_ipv6<Read, L2>>::group
+           : net::detail::is_vlan_tag(type)    ? How<Read, by_tagged<Read, L2>>::group
+                                               : How<Read, by_odd_headers<Read, L2>>::group;
+}
+
 template<class Read, template<class, class> class How>
 group_function<Read>* group_by_rule(net::hash_rule const& rule, typename Read::frame const* frames,
                                     std::size_t count) noexcept {
@@ -438,18 +370,18 @@ group_function<Read>* group_by_rule(net::hash_rule const& rule, typename Read::f
         return How<Read, by_flowid<Read>>::group;
     }
     if (!rule.l3 && !rule.l4) {
-        return How<Read, by_headers<Read, true, false, false>>::group;
+        return How<Read, by_ipv4<Read, true, false, false>>::group;
     }
     if (seems_odd<Read>(frames, count)) {
-        return rule.l2 ? How<Read, by_odd_headers<Read, true>>::group
-                       : How<Read, by_odd_headers<Read, false>>::group;
+        std::uint16_t const type = net::detail::load_be16(Read::data(frames[0]) + 12);
+        return rule.l2 ? group_odd<Read, How, true>(type) : group_odd<Read, How, false>(type);
     }
     if (rule.l4) {
-        return rule.l2 ? How<Read, by_headers<Read, true, true, true>>::group
-                       : How<Read, by_headers<Read, false, true, true>>::group;
+        return rule.l2 ? How<Read, by_ipv4<Read, true, true, true>>::group
+                       : How<Read, by_ipv4<Read, false, true, true>>::group;
     }
-    return rule.l2 ? How<Read, by_headers<Read, true, true, false>>::group
-                   : How<Read, by_headers<Read, false, true, false>>::group;
+    return rule.l2 ? How<Read, by_ipv4<Read, true, true, false>>::group
+                   : How<Read, by_ipv4<Read, false, true, false>>::group;
 }
 
 template<class Read>

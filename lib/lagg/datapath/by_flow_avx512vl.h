@@ -244,7 +244,7 @@ public:
     LAGG_AVX512VL __m256i operator()(typename Read::frame const* frames) noexcept {
         using avx2::two;
         std::uint8_t const* data[block];
-        if (!avx2::locate<Read>(frames, data)) [[unlikely]] {
+        if (!avx2::locate<Read>(frames, avx2::readable, data)) [[unlikely]] {
             short_ = true;
             return _mm256_setzero_si256();
         }
@@ -283,7 +283,7 @@ public:
         alignas(half) std::uint8_t bytes[half];
         _mm256_store_si256(reinterpret_cast<__m256i*>(bytes), low);
         if constexpr (L3 || L4) {
-            avx2::mend<Read, L2>(table, like.with_, frames, which, bytes);
+            avx2::mend<Read, L2, true>(table, frames, which, bytes);
         } else {
             avx2::mend_others<Read>(table, frames, which, bytes);
         }
@@ -306,7 +306,7 @@ private:
             }
             std::uint8_t const* data[block];
             std::uint32_t others = avx2::all_of_block;
-            if (avx2::locate<Read>(four, data)) {
+            if (avx2::locate<Read>(four, avx2::readable, data)) {
                 others = test_.which(two(data[0] + from, data[2] + from),
                                      two(data[1] + from, data[3] + from));
             }
