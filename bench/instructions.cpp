@@ -21,11 +21,12 @@ constexpr struct {
     char const* hash;
     bench::traffic kind;
 } paths[] = {
-    {"roundrobin", "none", bench::traffic::udp4}, {"failover", "none", bench::traffic::udp4},
-    {"broadcast", "none", bench::traffic::udp4},  {"loadbalance", "l2", bench::traffic::udp4},
-    {"loadbalance", "l34", bench::traffic::udp4}, {"loadbalance", "l234", bench::traffic::udp4},
-    {"loadbalance", "rss", bench::traffic::udp4}, {"loadbalance", "l34", bench::traffic::udp6},
-    {"loadbalance", "l34", bench::traffic::vlan},
+    {"roundrobin", "none", bench::traffic::udp4},  {"failover", "none", bench::traffic::udp4},
+    {"broadcast", "none", bench::traffic::udp4},   {"loadbalance", "l2", bench::traffic::udp4},
+    {"loadbalance", "l34", bench::traffic::udp4},  {"loadbalance", "l234", bench::traffic::udp4},
+    {"loadbalance", "rss", bench::traffic::udp4},  {"loadbalance", "l34", bench::traffic::udp6},
+    {"loadbalance", "l34", bench::traffic::vlan},  {"loadbalance", "l23", bench::traffic::udp4},
+    {"loadbalance", "l34", bench::traffic::mixed},
 };
 
 } // namespace

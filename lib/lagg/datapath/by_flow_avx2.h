@@ -67,18 +67,12 @@ public:
 
     /// Whether one of the last four has no hash yet.
     LAGG_AVX2 bool left_out() const noexcept { return _mm256_movemask_epi8(passed_) != -1; }
+    /// Which: bit i, the i-th.
+    LAGG_AVX2 unsigned those_left_out() const noexcept { return Kind::failures(passed_); }
 
-    /// Hashes what was left out of `blocks`: bit i, the i-th four of `count` frames.
-    /// Of no object: one whose address is known has to be in memory, with all its constants.
-    [[gnu::noinline]] LAGG_AVX2 static void mend_blocks(flow_table const& table,
-                                                        typename Read::frame const* frames,
-                                                        std::size_t count, unsigned blocks,
-                                                        std::uint64_t* hashes) noexcept {
-        frame_set which = 0;
-        for (; blocks != 0; blocks &= blocks - 1) {
-            std::size_t const i = block * static_cast<unsigned>(std::countr_zero(blocks));
-            which |= left_out_of(frames + i, count - i) << i;
-        }
+    /// Hashes those that were left out.
+    static void mend_all(flow_table const& table, typename Read::frame const* frames,
+                         frame_set which, std::uint64_t* hashes) noexcept {
         if (table.rule.l3 || table.rule.l4) {
             mend<Read, L2, IsIpv4>(table, frames, which, hashes);
         } else {
@@ -87,18 +81,6 @@ public:
     }
 
 private:
-    /// Of the first four of `count` frames.
-    LAGG_AVX2 static frame_set left_out_of(typename Read::frame const* frames,
-                                           std::size_t count) noexcept {
-        typename Read::frame rest[block];
-        std::uint8_t const* four[block];
-        frame_set others = all_of_block;
-        if (locate<Read>(whole_block(frames, count, rest), Kind::needed, four)) {
-            others = Kind::failures(Kind::passed(four));
-        }
-        return others & first_frames(std::min(count, block));
-    }
-
     Kind kind_;
     __m256i passed_ = _mm256_setzero_si256(); // of the last four
 };
@@ -283,20 +265,20 @@ template<class Read, class Hash>
 LAGG_AVX2 inline void hash_chunk(flow_table const& table, typename Read::frame const* frames,
                                  std::size_t count, std::uint64_t* hashes) noexcept {
     Hash hash(table);
-    [[maybe_unused]] unsigned odd = 0; // bit i: the i-th block
+    [[maybe_unused]] frame_set odd = 0;
     for (std::size_t i = 0; i < count; i += block) {
         typename Read::frame rest[block];
         auto const* const four = whole_block(frames + i, count - i, rest);
         _mm256_storeu_si256(reinterpret_cast<__m256i*>(hashes + i), hash(four));
         if constexpr (may_leave_out<Hash>) {
             if (hash.left_out()) [[unlikely]] {
-                odd |= 1U << i / block;
+                odd |= frame_set{hash.those_left_out()} << i;
             }
         }
     }
     if constexpr (may_leave_out<Hash>) {
         if (odd != 0) [[unlikely]] {
-            Hash::mend_blocks(table, frames, count, odd, hashes);
+            Hash::mend_all(table, frames, odd & first_frames(count), hashes);
         }
     }
 }
@@ -323,7 +305,7 @@ struct of_a_block {
                 std::uint64_t hashes[block];
                 auto* const at = reinterpret_cast<__m256i*>(hashes);
                 _mm256_storeu_si256(at, found);
-                Hash::mend_blocks(table, frames, block, 1, hashes);
+                Hash::mend_all(table, frames, hash.those_left_out(), hashes);
                 found = _mm256_loadu_si256(at);
             }
         }
