@@ -44,14 +44,22 @@ def first_line(*command):
 
 def machine():
     info = pathlib.Path('/proc/cpuinfo').read_text()
-    model = re.search(r'model name\s*: (.*)', info)
+
+    def field(name):
+        found = re.search(rf'^{name}\s*: (.*)', info, re.M)
+        return found and found.group(1)
+
+    has = (field('flags') or field('Features') or '').split()
+    vectors = [v for v in ('avx512_vbmi2', 'avx2', 'sse4_2', 'asimd') if v in has]
     build = pathlib.Path('build/compile_commands.json')
     flags = []
     if build.exists():
         for unit in json.loads(build.read_text()):
             if unit['file'].endswith('lagg_tx.cpp'):
                 flags = re.findall(r'(?<= )-(?:O\S+|march=\S+|std=\S+)', unit['command'])
-    return {'cpu': model.group(1) if model else platform.processor(),
+    return {'cpu': field('model name') or platform.processor(),
+            'family, model, stepping': ', '.join(field(f) or '?' for f in ('cpu family', 'model', 'stepping')),
+            'widest registers': vectors[0] if vectors else 'none that we use',
             'kernel': platform.release(),
             'compiler': first_line('c++', '--version'),
             'flags': ' '.join(flags),

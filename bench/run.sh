@@ -55,7 +55,10 @@ ninja -C build "${targets[@]}" >"$log" 2>&1 || { cat "$log" >&2; exit 1; }
 
 commit=$(git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 git diff --quiet HEAD 2>/dev/null || commit+=-changed
-machine=$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1 | tr -cs 'A-Za-z0-9' '-')
+# "AMD EPYC", and what a guest is told in general, is many processors: family and model say which.
+cpuinfo() { sed -n "s/^$1[[:space:]]*: //p" /proc/cpuinfo | head -n 1; }
+machine=$(printf '%s-%s-%s' "$(cpuinfo 'model name')" "$(cpuinfo 'cpu family')" "$(cpuinfo model)" |
+    tr -cs 'A-Za-z0-9' '-')
 name=$(printf '%s-%s' "${machine%-}" "$commit")
 [[ -z ${LAGG_BENCH_SIMD_BITS:-} ]] || name+=-simd$LAGG_BENCH_SIMD_BITS
 [[ -z $only ]] || name+=-$only

@@ -90,6 +90,18 @@ void hash_frames(flow_table const& table, typename Read::frame const* frames, st
     net::flow_hash_burst(rule, std::span(views, count), hashes);
 }
 
+/// Fetches the descriptors of `Frames` frames that are hashed `Ahead` frames after those at `at`.
+template<std::size_t Ahead, std::size_t Frames, class Frame>
+[[gnu::always_inline]] inline void fetch_ahead(Frame const* frames, std::size_t at,
+                                               std::size_t count) noexcept {
+    if (at + Ahead + Frames <= count) {
+#pragma GCC unroll 4
+        for (std::size_t k = 0; k < Frames; ++k) {
+            __builtin_prefetch(frames[at + Ahead + k]);
+        }
+    }
+}
+
 /// Groups `count` frames, at most chunk_size, whose hashes are known.
 /// Whoever hashes does so for all frames first.  Where hashing and grouping took turns, Zen 3
 /// needed twice the time of both: loads waited for stores whose addresses hang on a hash.

@@ -45,19 +45,6 @@ LAGG_AVX512VL inline __m256i members_of(std::uint8_t const* bucket, __m256i low)
     return _mm256_mask_mov_epi8(near, _mm256_movepi8_mask(low), far);
 }
 
-/// Fetches the descriptors of the frames that are hashed three blocks after those at `at`.
-/// Measured: nearer and farther is slower, and so is fetching a frame's bytes as well.
-template<class Frame>
-[[gnu::always_inline]] inline void fetch_ahead(Frame const* frames, std::size_t at,
-                                               std::size_t count) noexcept {
-    std::size_t const then = at + 3 * block;
-    if (then + block <= count) {
-        for (std::size_t k = 0; k < block; ++k) {
-            __builtin_prefetch(frames[then + k]);
-        }
-    }
-}
-
 /// The low bytes of `count` hashes, at most 32.
 template<class Read, class Hash>
 LAGG_AVX512VL inline __m256i low_bytes(flow_table const& table, Hash& hash,
@@ -70,7 +57,8 @@ LAGG_AVX512VL inline __m256i low_bytes(flow_table const& table, Hash& hash,
     std::size_t i = 0;
     for (; i + block <= count; i += block) {
         if constexpr (!std::is_same_v<Hash, avx2::by_flowid<Read>>) { // which follows no pointer
-            fetch_ahead(frames, i, count);
+            // measured: nearer and farther is slower, and so is fetching a frame's bytes as well
+            fetch_ahead<3 * block, block>(frames, i, count);
         }
         low = _mm256_shrdi_epi64(low, hash(frames + i), 8);
     }
