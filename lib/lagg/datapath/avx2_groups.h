@@ -20,9 +20,9 @@ inline constexpr auto halves_of_those = [] {
     std::array<std::uint64_t, all_of_block + 1> rows{};
     for (unsigned mask = 0; mask < rows.size(); ++mask) {
         unsigned to = 0;
-        for (unsigned i = 0; i < block; ++i) {
+        for (std::uint64_t i = 0; i < block; ++i) {
             if ((mask >> i & 1U) != 0) {
-                rows[mask] |= (std::uint64_t{2 * i + 1} << 8 | 2 * i) << to;
+                rows[mask] |= ((2 * i + 1) << 8 | 2 * i) << to;
                 to += 16;
             }
         }
