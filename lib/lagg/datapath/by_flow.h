@@ -109,8 +109,8 @@ template<class Groups, class Frame, class Word>
 [[gnu::always_inline]] inline void group_hashed(flow_table const& table, Frame const* frames,
                                                 Word const* hashes, std::size_t count,
                                                 grouped_frames<Frame>& groups) noexcept {
-    constexpr std::size_t together =
-        8; // one store, for stores that alternate between lines are slow
+    // Their members in one store: stores that alternate between lines are slow.
+    constexpr std::size_t together = 8;
     std::uint8_t const* const bucket = table.bucket.data();
     Groups fill(groups, table.members);
     std::size_t i = 0;

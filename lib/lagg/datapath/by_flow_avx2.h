@@ -96,7 +96,7 @@ struct by_odd_headers {
     LAGG_AVX2 explicit by_odd_headers(flow_table const& t) noexcept : table(t) {}
     [[gnu::always_inline]] LAGG_AVX2 __m256i
     operator()(typename Read::frame const* frames) noexcept {
-        std::uint64_t hashes[block];
+        std::uint64_t hashes[block]{};
         unsigned const left = hash_odd<Read, L2>(table, frames, all_of_block, hashes);
         if (left != 0) {
             hash_others<Read>(table, frames, left, hashes);

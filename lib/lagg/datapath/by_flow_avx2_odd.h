@@ -91,7 +91,7 @@ LAGG_AVX2 void mend_kind(flow_table const& table, typename Read::frame const* fr
         for (std::size_t k = 0; k < block; ++k) {
             four[k] = frames[kind.place[at + std::min(k, here - 1)]];
         }
-        std::uint64_t words[block];
+        std::uint64_t words[block]{};
         unsigned const left = hash_odd<Read, L2>(table, four, all_of_block, words);
         hash_others<Read>(table, four, left, words);
         for (std::size_t k = 0; k < here; ++k) {
