@@ -5,7 +5,7 @@
 #include <rte_cycles.h>
 
 #include <algorithm>
-#include <array>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -13,19 +13,23 @@
 #include <string>
 #include <vector>
 
+#include <sched.h>
+
 namespace bench {
 namespace {
 
 using clock = std::chrono::steady_clock;
 
-/// Independent loads: as many at a time as a core can issue.  Many for each turn of the loop: a
-/// loop of one takes twice as long on some cores when it happens to lie across two lines.
+std::atomic<bool> may_move{true}; // a flag alone
+
+/// Instructions that need nothing: as many at a time as a core can take in.  That width a core
+/// shares with whoever is on its other hyperthread, whatever that one does; loads are shared only
+/// with one who loads.
 void independent() {
-    static std::array<std::uint64_t, 16> const words{};
-    for (std::size_t i = 0; i < 1024 / words.size(); ++i) {
-#pragma GCC unroll 16
-        for (std::size_t k = 0; k < words.size(); ++k) {
-            static_cast<void>(*const_cast<std::uint64_t const volatile*>(&words[k]));
+    for (std::size_t i = 0; i < 32; ++i) {
+#pragma GCC unroll 64
+        for (std::size_t k = 0; k < 64; ++k) {
+            asm volatile("nop");
         }
     }
 }
@@ -57,7 +61,7 @@ double load_of_the_core() {
 
 /// What load_of_the_core() is at most when alone: should the first second have no such moment.
 #if defined(__x86_64__)
-constexpr double expected = 0.8; // two or three loads in a cycle, a multiplication in three
+constexpr double expected = 0.67; // four instructions in a cycle, a multiplication in three
 #else
 constexpr double expected = std::numeric_limits<double>::infinity();
 #endif
@@ -82,7 +86,9 @@ core_share& core_share::instance() {
     return one;
 }
 
-core_share::core_share() : left_(patience()) {
+core_share::core_share() : cpus_(cpus_of_process()), left_(patience()) {
+    auto const here = std::find(cpus_.begin(), cpus_.end(), sched_getcpu());
+    cpu_ = static_cast<std::size_t>(here - cpus_.begin()) % cpus_.size();
     std::vector<double> seen;
     auto const until = clock::now() + std::min(left_, std::chrono::duration<double>(1));
     do {
@@ -92,6 +98,20 @@ core_share::core_share() : left_(patience()) {
     auto const best = seen.begin() + static_cast<std::ptrdiff_t>(seen.size() / 50);
     std::nth_element(seen.begin(), best, seen.end());
     usual_ = std::min(*best, expected);
+}
+
+void core_share::move_on() {
+    if (may_move.load(std::memory_order_relaxed) && cpus_.size() > 1) {
+        cpu_ = (cpu_ + 1) % cpus_.size();
+        cpu_set_t only;
+        CPU_ZERO(&only);
+        CPU_SET(cpus_[cpu_], &only);
+        must(sched_setaffinity(0, sizeof only, &only), "sched_setaffinity");
+    }
+}
+
+void core_share::stay() {
+    may_move.store(false, std::memory_order_relaxed);
 }
 
 bool core_share::alone() const {

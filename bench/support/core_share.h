@@ -4,6 +4,8 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
+#include <vector>
 
 namespace bench {
 
@@ -21,9 +23,17 @@ public:
     bool patient() const { return left_.count() > 0; }
     void waited(std::chrono::duration<double> some) { left_ -= some; }
 
+    /// Goes on with the next of the CPUs that the process was given, unless somebody has to know
+    /// where we are.
+    void move_on();
+    /// We stay where we are from now on.  Any thread.
+    static void stay();
+
 private:
     core_share();
-    double usual_ = 0; // when alone
+    std::vector<int> cpus_;
+    std::size_t cpu_ = 0; // of cpus_
+    double usual_ = 0;    // when alone
     std::chrono::duration<double> left_;
 };
 

@@ -1,5 +1,7 @@
 #include "setup.h"
 
+#include "core_share.h"
+
 #include <benchmark/benchmark.h>
 
 #include <rte_eal.h>
@@ -15,18 +17,18 @@
 namespace bench {
 namespace {
 
-cpu_set_t others; // those that we may use, without the first lcore's
+cpu_set_t ours;   // those that we may use
+cpu_set_t others; // without the first lcore's
 
 /// CPUs that we may use, the last one first: the first one has most of the interrupts.
 std::string cpu_list(unsigned lcores) {
-    cpu_set_t set;
-    CPU_ZERO(&set);
-    must(sched_getaffinity(0, sizeof set, &set), "sched_getaffinity");
-    others = set;
+    CPU_ZERO(&ours);
+    must(sched_getaffinity(0, sizeof ours, &ours), "sched_getaffinity");
+    others = ours;
     std::string list;
     unsigned taken = 0;
     for (int cpu = CPU_SETSIZE; cpu-- > 0 && taken < lcores;) {
-        if (CPU_ISSET(cpu, &set)) {
+        if (CPU_ISSET(cpu, &ours)) {
             list += list.empty() ? "" : ",";
             if (taken == 0) {
                 CPU_CLR(cpu, &others);
@@ -77,7 +79,18 @@ void start_eal(unsigned lcores) {
     }
 }
 
+std::vector<int> cpus_of_process() {
+    std::vector<int> cpus;
+    for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
+        if (CPU_ISSET(cpu, &ours)) {
+            cpus.push_back(cpu);
+        }
+    }
+    return cpus;
+}
+
 void leave_first_lcore() {
+    core_share::stay();
     if (CPU_COUNT(&others) > 0) {
         must(sched_setaffinity(0, sizeof others, &others), "sched_setaffinity");
     }
@@ -94,6 +107,9 @@ int run(int argc, char** argv, void (*reg)(), unsigned lcores) {
     }
     int count = static_cast<int>(words.size());
     start_eal(lcores);
+    if (lcores > 1) {
+        core_share::stay();
+    }
     benchmark::Initialize(&count, words.data());
     if (benchmark::ReportUnrecognizedArguments(count, words.data())) {
         return 1;

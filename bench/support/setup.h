@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 namespace bench {
 
@@ -16,7 +17,11 @@ int must(int rc, std::string const& what);
 /// the first of them runs the caller.
 void start_eal(unsigned lcores = 1);
 
-/// Lets the calling thread run anywhere but on the CPU of the first lcore, if there is another.
+/// The CPUs that the process had when it began.
+std::vector<int> cpus_of_process();
+
+/// Lets the calling thread run anywhere but on the CPU of the first lcore, if there is another; the
+/// first lcore stays on it (core_share::stay()).
 void leave_first_lcore();
 
 /// Google Benchmark's main with EAL: median of interleaved repetitions unless the command line says
