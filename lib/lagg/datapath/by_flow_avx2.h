@@ -28,11 +28,11 @@ template<class Frame>
     return rest;
 }
 
-/// Where four frames begin; false when one of them has not the bytes that are needed.
-template<class Read>
+/// Where some frames begin; false when one of them has not the bytes that are needed.
+template<class Read, std::size_t Frames = block>
 [[gnu::always_inline]] inline bool locate(typename Read::frame const* frames, std::uint32_t needed,
                                           std::uint8_t const** data) noexcept {
-    for (std::size_t i = 0; i < block; ++i) {
+    for (std::size_t i = 0; i < Frames; ++i) {
         data[i] = Read::data(frames[i]);
         if (Read::length(frames[i]) < needed) [[unlikely]] {
             return false;

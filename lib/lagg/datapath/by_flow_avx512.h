@@ -3,7 +3,7 @@
 // Frames that are not plain IPv4, and symmetric rules, go the reference's way one by one.
 #pragma once
 
-#include "lagg/datapath/by_flow.h"
+#include "lagg/datapath/by_flow_avx512vl.h"
 
 #if defined(__x86_64__)
 
@@ -92,6 +92,14 @@ LAGG_AVX512 inline __mmask16 not_plain(__m512i middle, __m512i end) noexcept {
     return _mm512_mask_cmpneq_epi32_mask(_mm512_cmpneq_epi32_mask(found, tcp), found, udp);
 }
 
+/// Which words tell that a frame is not IPv4 without options.  `begin`: the first 16 bytes of four
+/// frames.
+LAGG_AVX512 inline __mmask16 not_ipv4(__m512i begin) noexcept {
+    // type 0x0800, version and header length
+    __m512i const found = _mm512_and_si512(begin, _mm512_set1_epi32(0x00ff'ffff));
+    return _mm512_mask_cmpneq_epi32_mask(0x8888, found, _mm512_set1_epi32(0x0045'0008));
+}
+
 /// Which words tell that a frame has a tag.  `begin`: the first 16 bytes of four frames.
 LAGG_AVX512 inline __mmask16 tagged(__m512i begin) noexcept {
     constexpr __mmask16 types = 0x8888; // the last word of each
@@ -125,10 +133,11 @@ LAGG_AVX512 inline __m512i mend(flow_table const& table, typename Read::frame co
     return others<Read>(table, frames, which, hashes);
 }
 
-/// The hashes of eight frames.  L2, Upper: which lanes count.
-template<class Read, bool L2, bool Upper>
-LAGG_AVX512 inline __m512i hash_block(flow_table const& table, rule_masks const& with,
-                                      typename Read::frame const* frames) noexcept {
+/// The hashes of eight frames.  L2, Upper: which lanes count; L4: ports do, too.
+template<class Read, bool L2, bool Upper, bool L4>
+[[gnu::always_inline]] LAGG_AVX512 inline __m512i
+hash_block(flow_table const& table, rule_masks const& with,
+           typename Read::frame const* frames) noexcept {
     std::uint8_t const* data[block];
     for (std::size_t i = 0; i < block; ++i) {
         data[i] = Read::data(frames[i]);
@@ -136,6 +145,7 @@ LAGG_AVX512 inline __m512i hash_block(flow_table const& table, rule_masks const&
             return others<Read>(table, frames, all_of_block, all(0));
         }
     }
+    constexpr bool begin_tells = L2 && Upper && !L4;
     // even and odd ones: so that unpacking puts all in order
     __m512i a = _mm512_setzero_si512();
     __m512i b = _mm512_setzero_si512();
@@ -144,8 +154,10 @@ LAGG_AVX512 inline __m512i hash_block(flow_table const& table, rule_masks const&
     if constexpr (Upper) {
         __m512i const end_even = four(data, 22);
         __m512i const end_odd = four(data + 1, 22);
-        even = not_plain(four(data, 6), end_even);
-        odd = not_plain(four(data + 1, 6), end_odd);
+        if constexpr (!begin_tells) {
+            even = not_plain(four(data, 6), end_even);
+            odd = not_plain(four(data + 1, 6), end_odd);
+        }
         a = products(end_even, with.transport_bytes, with.transport_key);
         b = products(end_odd, with.transport_bytes, with.transport_key);
     }
@@ -155,6 +167,9 @@ LAGG_AVX512 inline __m512i hash_block(flow_table const& table, rule_masks const&
         if constexpr (!Upper) {
             even = tagged(begin_even);
             odd = tagged(begin_odd);
+        } else if constexpr (begin_tells) {
+            even = not_ipv4(begin_even);
+            odd = not_ipv4(begin_odd);
         }
         a = _mm512_add_epi64(a, products(begin_even, with.l2_bytes, with.l2_key));
         b = _mm512_add_epi64(b, products(begin_odd, with.l2_bytes, with.l2_key));
@@ -169,8 +184,8 @@ LAGG_AVX512 inline __m512i hash_block(flow_table const& table, rule_masks const&
 
 /// The hashes of eight frames that the NIC may have hashed.
 template<class Read>
-LAGG_AVX512 inline __m512i flowid_block(flow_table const& table, __m512i key,
-                                        typename Read::frame const* frames) noexcept {
+[[gnu::always_inline]] LAGG_AVX512 inline __m512i
+flowid_block(flow_table const& table, __m512i key, typename Read::frame const* frames) noexcept {
     alignas(64) std::uint64_t ids[block];
     unsigned without = 0;
     for (unsigned i = 0; i < block; ++i) {
@@ -278,7 +293,8 @@ LAGG_AVX512 inline void group_hashed(flow_table const& table, __m512i low, Frame
 
 /// Hashes block by block and collects the low bytes.  `hash`: eight frames -> eight hashes.
 template<class Frame, class Hash>
-LAGG_AVX512 inline __m512i low_bytes(Frame const* frames, std::size_t count, Hash hash) noexcept {
+[[gnu::always_inline]] LAGG_AVX512 inline __m512i low_bytes(Frame const* frames, std::size_t count,
+                                                            Hash hash) noexcept {
     __m512i const first_byte_of_each = all(0x3830'2820'1810'0800);
     __m512i low = _mm512_setzero_si512();
     std::size_t i = 0;
@@ -298,12 +314,13 @@ LAGG_AVX512 inline __m512i low_bytes(Frame const* frames, std::size_t count, Has
 }
 
 // What to do with a block; classes, because a lambda does not inherit its function's target.
-template<class Read, bool L2, bool Upper>
+template<class Read, bool L2, bool Upper, bool L4>
 struct by_headers {
     flow_table const& table;
     rule_masks const& with;
-    LAGG_AVX512 __m512i operator()(typename Read::frame const* frames) const noexcept {
-        return hash_block<Read, L2, Upper>(table, with, frames);
+    [[gnu::always_inline]] LAGG_AVX512 __m512i
+    operator()(typename Read::frame const* frames) const noexcept {
+        return hash_block<Read, L2, Upper, L4>(table, with, frames);
     }
 };
 
@@ -311,36 +328,52 @@ template<class Read>
 struct by_flowid {
     flow_table const& table;
     __m512i key;
-    LAGG_AVX512 __m512i operator()(typename Read::frame const* frames) const noexcept {
+    [[gnu::always_inline]] LAGG_AVX512 __m512i
+    operator()(typename Read::frame const* frames) const noexcept {
         return flowid_block<Read>(table, key, frames);
     }
 };
+
+/// The low bytes of hashes by headers, as the rule says.
+template<class Read>
+[[gnu::always_inline]] LAGG_AVX512 inline __m512i
+low_bytes_by_rule(flow_table const& table, typename Read::frame const* frames,
+                  std::size_t count) noexcept {
+    net::hash_rule const& rule = table.rule;
+    rule_masks const with = masks_of(table.plan);
+    if (!rule.l2) {
+        return low_bytes(frames, count, by_headers<Read, false, true, true>{table, with});
+    }
+    if (rule.l4) {
+        return low_bytes(frames, count, by_headers<Read, true, true, true>{table, with});
+    }
+    return rule.l3 ? low_bytes(frames, count, by_headers<Read, true, true, false>{table, with})
+                   : low_bytes(frames, count, by_headers<Read, true, false, false>{table, with});
+}
+
+/// More than a few frames, as plain IPv4 or by what the NIC hashed.
+template<class Read>
+[[gnu::noinline]] LAGG_AVX512 void
+group_many(flow_table const& table, typename Read::frame const* frames, std::size_t count,
+           grouped_frames<typename Read::frame>& groups) noexcept {
+    __m512i low;
+    if (table.rule.use_flowid) {
+        low = low_bytes(frames, count, by_flowid<Read>{table, all(table.plan.keys.flowid)});
+    } else {
+        low = low_bytes_by_rule<Read>(table, frames, count);
+    }
+    group_hashed(table, low, frames, count, groups);
+}
 
 template<class Read>
 LAGG_AVX512 void group_by_flow(flow_table const& table, typename Read::frame const* frames,
                                std::size_t count,
                                grouped_frames<typename Read::frame>& groups) noexcept {
-    net::hash_rule const& rule = table.rule;
-    if (rule.use_flowid) {
-        __m512i const key = all(table.plan.keys.flowid);
-        group_hashed(table, low_bytes(frames, count, by_flowid<Read>{table, key}), frames, count,
-                     groups);
-        return;
-    }
-    if (rule.symmetric) {
-        lagg::group_by_flow<Read>(table, frames, count, groups);
-        return;
-    }
-    rule_masks const with = masks_of(table.plan);
-    __m512i low;
-    if (!rule.l2) {
-        low = low_bytes(frames, count, by_headers<Read, false, true>{table, with});
-    } else if (rule.l3 || rule.l4) {
-        low = low_bytes(frames, count, by_headers<Read, true, true>{table, with});
+    if (count <= avx512vl::few || avx512vl::is_odd<Read>(table.rule, frames, count)) {
+        avx2::group_by_flow<Read>(table, frames, count, groups);
     } else {
-        low = low_bytes(frames, count, by_headers<Read, true, false>{table, with});
+        group_many<Read>(table, frames, count, groups);
     }
-    group_hashed(table, low, frames, count, groups);
 }
 
 } // namespace lagg::avx512

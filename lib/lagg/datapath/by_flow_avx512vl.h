@@ -8,6 +8,9 @@
 
 #if defined(__x86_64__)
 
+#include <algorithm>
+#include <array>
+#include <bit>
 #include <type_traits>
 
 #pragma GCC diagnostic push
@@ -25,12 +28,16 @@ namespace lagg::avx512vl {
 
 using avx2::block;
 inline constexpr std::size_t half = 32; // bytes in a register
-inline constexpr std::size_t halves = chunk_size / half;
+static_assert(chunk_size == 2 * half);
 /// So few are sooner put into groups one by one.
-inline constexpr std::size_t few = 8;
+inline constexpr std::size_t few = block;
 
 LAGG_AVX512VL inline __m256i load(std::uint8_t const* bytes) noexcept {
     return _mm256_loadu_si256(reinterpret_cast<__m256i const*>(bytes));
+}
+
+LAGG_AVX512VL inline void store(std::uint8_t* to, __m256i bytes) noexcept {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), bytes);
 }
 
 /// `low`: the low eight bits of 32 hashes, a byte each.
@@ -45,28 +52,41 @@ LAGG_AVX512VL inline __m256i members_of(std::uint8_t const* bucket, __m256i low)
     return _mm256_mask_mov_epi8(near, _mm256_movepi8_mask(low), far);
 }
 
+/// Four queues of bytes with one more each: the low one of a hash.
+LAGG_AVX512VL inline __m256i append(__m256i queues, __m256i hashes) noexcept {
+    return _mm256_shrdi_epi64(queues, hashes, 8);
+}
+
+/// Whether hashing reads more than the descriptors.
+template<class Hash>
+inline constexpr bool follows_pointers = avx2::may_leave_out<Hash>;
+
 /// The low bytes of `count` hashes, at most 32.
 template<class Read, class Hash>
-LAGG_AVX512VL inline __m256i low_bytes(flow_table const& table, Hash& hash,
-                                       typename Read::frame const* frames,
-                                       std::size_t count) noexcept {
+[[gnu::always_inline]] LAGG_AVX512VL inline __m256i low_bytes(flow_table const& table, Hash& hash,
+                                                              typename Read::frame const* frames,
+                                                              std::size_t count) noexcept {
     // Each word is a queue of bytes: the k-th block of four ends up in the k-th byte of the words.
     constexpr std::size_t blocks = half / block;
     static_assert(blocks == sizeof(std::uint64_t));
     __m256i low = _mm256_setzero_si256();
     std::size_t i = 0;
-    for (; i + block <= count; i += block) {
-        if constexpr (!std::is_same_v<Hash, avx2::by_flowid<Read>>) { // which follows no pointer
-            // measured: nearer and farther is slower, and so is fetching a frame's bytes as well
-            fetch_ahead<3 * block, block>(frames, i, count);
+    if constexpr (follows_pointers<Hash>) {
+        // Two blocks' pointers first, and nothing fetched ahead: measured with frames in the L3
+        // cache, a quarter faster than a block at a time with fetching, in the order of their
+        // pool, and 6 % slower in no order.
+        for (; i + 2 * block <= count; i += 2 * block) {
+            low = hash.append_two_blocks(low, frames + i);
         }
-        low = _mm256_shrdi_epi64(low, hash(frames + i), 8);
+    }
+    for (; i + block <= count; i += block) {
+        low = append(low, hash(frames + i));
     }
     if (i < count) {
         typename Read::frame rest[block];
         std::fill_n(rest, block, frames[i]);
         std::copy(frames + i, frames + count, rest);
-        low = _mm256_shrdi_epi64(low, hash(rest), 8);
+        low = append(low, hash(rest));
         i += block;
     }
     auto const missing = static_cast<long long>(half - i); // frames; of each four a byte
@@ -74,7 +94,7 @@ LAGG_AVX512VL inline __m256i low_bytes(flow_table const& table, Hash& hash,
     __m256i const in_order = _mm256_set_epi64x(0x1f17'0f07'1e16'0e06, 0x1d15'0d05'1c14'0c04,
                                                0x1b13'0b03'1a12'0a02, 0x1911'0901'1810'0800);
     low = _mm256_permutexvar_epi8(in_order, low);
-    if constexpr (requires { hash.left_out(); }) {
+    if constexpr (follows_pointers<Hash>) {
         if (hash.left_out()) [[unlikely]] {
             low = Hash::mended(table, frames, count, low);
         }
@@ -226,16 +246,54 @@ private:
 template<class Read, bool L2, bool L3, bool L4>
 class by_headers {
 public:
-    LAGG_AVX512VL explicit by_headers(flow_table const& t) noexcept
+    [[gnu::always_inline]] LAGG_AVX512VL explicit by_headers(flow_table const& t) noexcept
         : with_(avx2::masks_of(t.plan)) {}
 
-    LAGG_AVX512VL __m256i operator()(typename Read::frame const* frames) noexcept {
-        using avx2::two;
+    /// Of four frames, in the low half of each word.
+    [[gnu::always_inline]] LAGG_AVX512VL __m256i
+    operator()(typename Read::frame const* frames) noexcept {
         std::uint8_t const* data[block];
         if (!avx2::locate<Read>(frames, avx2::readable, data)) [[unlikely]] {
             short_ = true;
             return _mm256_setzero_si256();
         }
+        return hashes_of(data);
+    }
+
+    /// append() of eight frames.
+    [[gnu::always_inline]] LAGG_AVX512VL __m256i
+    append_two_blocks(__m256i queues, typename Read::frame const* frames) noexcept {
+        std::uint8_t const* data[2 * block];
+        if (!avx2::locate<Read, 2 * block>(frames, avx2::readable, data)) [[unlikely]] {
+            short_ = true;
+            return append(append(queues, queues), queues);
+        }
+        return append(append(queues, hashes_of(data)), hashes_of(data + block));
+    }
+
+    LAGG_AVX512VL bool left_out() const noexcept { return short_ || test_.failed(); }
+
+    /// Hashes what was left out of `count` frames.  `low`: one byte of each hash, in order.
+    /// Of no object: one whose address is known has to be in memory, with all its constants.
+    [[gnu::noinline]] LAGG_AVX512VL static __m256i mended(flow_table const& table,
+                                                          typename Read::frame const* frames,
+                                                          std::size_t count, __m256i low) noexcept {
+        by_headers const like(table);
+        std::uint32_t const which = like.those_left_out(frames, count);
+        alignas(half) std::uint8_t bytes[half];
+        _mm256_store_si256(reinterpret_cast<__m256i*>(bytes), low);
+        if constexpr (L3 || L4) {
+            avx2::mend<Read, L2, true>(table, frames, which, bytes);
+        } else {
+            avx2::mend_others<Read>(table, frames, which, bytes);
+        }
+        return _mm256_load_si256(reinterpret_cast<__m256i const*>(bytes));
+    }
+
+private:
+    [[gnu::always_inline]] LAGG_AVX512VL __m256i
+    hashes_of(std::uint8_t const* const* data) noexcept {
+        using avx2::two;
         __m256i a = _mm256_setzero_si256();
         __m256i b = _mm256_setzero_si256();
         if constexpr (from != 0) {
@@ -259,26 +317,6 @@ public:
         return finish(avx2::sum_of_halves(a, b), last_);
     }
 
-    LAGG_AVX512VL bool left_out() const noexcept { return short_ || test_.failed(); }
-
-    /// Hashes what was left out of `count` frames.  `low`: one byte of each hash, in order.
-    /// Of no object: one whose address is known has to be in memory, with all its constants.
-    [[gnu::noinline]] LAGG_AVX512VL static __m256i mended(flow_table const& table,
-                                                          typename Read::frame const* frames,
-                                                          std::size_t count, __m256i low) noexcept {
-        by_headers const like(table);
-        std::uint32_t const which = like.those_left_out(frames, count);
-        alignas(half) std::uint8_t bytes[half];
-        _mm256_store_si256(reinterpret_cast<__m256i*>(bytes), low);
-        if constexpr (L3 || L4) {
-            avx2::mend<Read, L2, true>(table, frames, which, bytes);
-        } else {
-            avx2::mend_others<Read>(table, frames, which, bytes);
-        }
-        return _mm256_load_si256(reinterpret_cast<__m256i const*>(bytes));
-    }
-
-private:
     /// Where in a frame its test begins.
     static constexpr std::size_t from = L4 || !L2 ? 12 : 0;
     using upper_test = std::conditional_t<L4, plain_test, ipv4_test<12 - from>>;
@@ -293,14 +331,24 @@ private:
                 four[k] = frames[std::min(i + k, count - 1)];
             }
             std::uint8_t const* data[block];
-            std::uint32_t others = avx2::all_of_block;
             if (avx2::locate<Read>(four, avx2::readable, data)) {
-                others = test_.which(two(data[0] + from, data[2] + from),
-                                     two(data[1] + from, data[3] + from));
+                which |=
+                    static_cast<std::uint32_t>(test_.which(two(data[0] + from, data[2] + from),
+                                                           two(data[1] + from, data[3] + from)))
+                    << i;
+            } else {
+                which |= together(i, count);
             }
-            which |= others << i;
         }
         return which & static_cast<std::uint32_t>(first_frames(count));
+    }
+
+    /// What is left out where the block at `i` has a frame that is too short: two blocks, if they
+    /// were hashed together.
+    static std::uint32_t together(std::size_t i, std::size_t count) noexcept {
+        std::size_t const first = i / (2 * block) * (2 * block);
+        return first + 2 * block <= count ? std::uint32_t{0xff} << first
+                                          : std::uint32_t{avx2::all_of_block} << i;
     }
 
     avx2::rule_masks with_;
@@ -309,43 +357,118 @@ private:
     bool short_ = false; // a frame was too short to look at
 };
 
-/// Halves: how many of them `count` frames need.
-template<class Read, class Hash, std::size_t Halves>
-LAGG_AVX512VL void group_halves(flow_table const& table, typename Read::frame const* frames,
-                                std::size_t count,
-                                grouped_frames<typename Read::frame>& groups) noexcept {
-    Hash hash(table);
-    alignas(64) static constexpr std::array<std::uint8_t, chunk_size> numbers = [] {
-        std::array<std::uint8_t, chunk_size> n{};
-        for (std::size_t i = 0; i < n.size(); ++i) {
-            n[i] = static_cast<std::uint8_t>(i);
-        }
-        return n;
-    }();
-    __m256i members[Halves];
-    __mmask32 present[Halves];
-    for (std::size_t h = 0; h < Halves; ++h) {
-        std::size_t const here = h + 1 < Halves ? half : count - h * half;
-        present[h] = static_cast<__mmask32>(first_frames(here));
-        members[h] =
-            members_of(table.bucket.data(), low_bytes<Read>(table, hash, frames + h * half, here));
-        _mm256_storeu_si256(reinterpret_cast<__m256i*>(groups.member.data() + h * half),
-                            members[h]);
+/// 0, 1, 2... in bytes.
+alignas(half) inline constexpr auto numbers = [] {
+    std::array<std::uint8_t, chunk_size> n{};
+    for (std::size_t i = 0; i < n.size(); ++i) {
+        n[i] = static_cast<std::uint8_t>(i);
     }
+    return n;
+}();
+
+/// The members of up to 32 frames, beginning with frame `from` of the chunk, a byte each.
+template<class Read, class Hash>
+[[gnu::always_inline]] LAGG_AVX512VL inline __m256i
+members_from(std::size_t from, flow_table const& table, Hash& hash,
+             typename Read::frame const* frames, std::size_t count,
+             grouped_frames<typename Read::frame>& groups) noexcept {
+    __m256i const members =
+        members_of(table.bucket.data(), low_bytes<Read>(table, hash, frames + from, count));
+    store(groups.member.data() + from, members);
+    return members;
+}
+
+/// Four frames of a half by their places, which are in the low bytes of `places`.
+/// `frames`: the half in registers, Blocks times four.
+template<std::size_t Blocks>
+[[gnu::always_inline]] LAGG_AVX512VL inline __m256i pick(__m256i const* frames,
+                                                         __m256i places) noexcept {
+    if constexpr (Blocks == 2) {
+        return _mm256_permutex2var_epi64(frames[0], places, frames[1]);
+    } else {
+        __mmask8 const later =
+            _mm256_test_epi64_mask(places, _mm256_set1_epi64x(2 * static_cast<int>(Blocks)));
+        return _mm256_mask_mov_epi64(pick<Blocks / 2>(frames, places), later,
+                                     pick<Blocks / 2>(frames + Blocks / 2, places));
+    }
+}
+
+/// groups.frame[i] = frames[places[i]].  `count`: at most Blocks times four.
+template<std::size_t Blocks, class Frame>
+[[gnu::always_inline]] LAGG_AVX512VL inline void
+sort_frames(Frame const* frames, std::size_t count, __m256i places,
+            grouped_frames<Frame>& groups) noexcept {
+    static_assert(sizeof(Frame) == 8 && std::is_trivially_copyable_v<Frame>);
+    __m256i chunk[Blocks];
+    for (std::size_t i = 0; i < Blocks; ++i) {
+        std::size_t const at = std::min(i * block, count);
+        auto const there = static_cast<__mmask8>(first_frames(std::min(count - at, block)));
+        chunk[i] = _mm256_maskz_loadu_epi64(there, frames + at);
+    }
+    __m256i which = _mm256_set_epi64x(3, 2, 1, 0);
+    for (std::size_t i = 0; i < count; i += block) {
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(groups.frame.data() + i),
+                            pick<Blocks>(chunk, _mm256_permutexvar_epi8(which, places)));
+        which = _mm256_add_epi8(which, _mm256_set1_epi64x(block));
+    }
+}
+
+/// Groups up to 32 frames.  In registers from first to last: what each member gets is known late,
+/// and by way of memory it would be known later.
+template<class Read, class Hash>
+LAGG_AVX512VL void group_half(flow_table const& table, typename Read::frame const* frames,
+                              std::size_t count,
+                              grouped_frames<typename Read::frame>& groups) noexcept {
+    Hash hash(table);
+    __m256i const members = members_from<Read>(0, table, hash, frames, count, groups);
+    auto const present = static_cast<__mmask32>(first_frames(count));
+    __m256i const places_of_all = load(numbers.data());
+    __m256i places = _mm256_setzero_si256();
+    __m256i member = _mm256_setzero_si256();
+    std::size_t at = 0;
+    for (std::size_t m = 0; m < table.members; ++m) {
+        __mmask32 const share = _mm256_mask_cmpeq_epi8_mask(present, members, member);
+        auto const size = static_cast<std::size_t>(std::popcount(share));
+        auto const next = static_cast<__mmask32>(first_frames(size) << at);
+        places =
+            _mm256_mask_expand_epi8(places, next, _mm256_maskz_compress_epi8(share, places_of_all));
+        groups.first[m] = static_cast<std::uint16_t>(at);
+        groups.size[m] = static_cast<std::uint8_t>(size);
+        at += size;
+        member = _mm256_add_epi8(member, _mm256_set1_epi8(1));
+    }
+    if (count <= half / 4) {
+        sort_frames<half / 4 / block>(frames, count, places, groups);
+    } else if (count <= half / 2) {
+        sort_frames<half / 2 / block>(frames, count, places, groups);
+    } else {
+        sort_frames<half / block>(frames, count, places, groups);
+    }
+}
+
+/// Groups 33 to 64 frames: too many to be picked out of registers.
+template<class Read, class Hash>
+LAGG_AVX512VL void group_both_halves(flow_table const& table, typename Read::frame const* frames,
+                                     std::size_t count,
+                                     grouped_frames<typename Read::frame>& groups) noexcept {
+    Hash hash(table);
+    __m256i const first = members_from<Read>(0, table, hash, frames, half, groups);
+    __m256i const second = members_from<Read>(half, table, hash, frames, count - half, groups);
+    auto const present = static_cast<__mmask32>(first_frames(count - half));
 
     std::uint8_t places[chunk_size + half]; // each store writes a whole register
     std::size_t at = 0;
     __m256i member = _mm256_setzero_si256();
     for (std::size_t m = 0; m < table.members; ++m) {
-        std::size_t const first = at;
-        for (std::size_t h = 0; h < Halves; ++h) {
-            __mmask32 const share = _mm256_mask_cmpeq_epi8_mask(present[h], members[h], member);
-            _mm256_storeu_si256(reinterpret_cast<__m256i*>(places + at),
-                                _mm256_maskz_compress_epi8(share, load(numbers.data() + h * half)));
-            at += static_cast<std::size_t>(std::popcount(share));
-        }
-        groups.first[m] = static_cast<std::uint16_t>(first);
-        groups.size[m] = static_cast<std::uint8_t>(at - first);
+        std::size_t const begin = at;
+        __mmask32 const of_first = _mm256_cmpeq_epi8_mask(first, member);
+        __mmask32 const of_second = _mm256_mask_cmpeq_epi8_mask(present, second, member);
+        store(places + at, _mm256_maskz_compress_epi8(of_first, load(numbers.data())));
+        at += static_cast<std::size_t>(std::popcount(of_first));
+        store(places + at, _mm256_maskz_compress_epi8(of_second, load(numbers.data() + half)));
+        at += static_cast<std::size_t>(std::popcount(of_second));
+        groups.first[m] = static_cast<std::uint16_t>(begin);
+        groups.size[m] = static_cast<std::uint8_t>(at - begin);
         member = _mm256_add_epi8(member, _mm256_set1_epi8(1));
     }
 
@@ -365,46 +488,44 @@ LAGG_AVX512VL void group_hashed_by(flow_table const& table, typename Read::frame
                                    std::size_t count,
                                    grouped_frames<typename Read::frame>& groups) noexcept {
     if (count <= half) {
-        group_halves<Read, Hash, 1>(table, frames, count, groups);
+        group_half<Read, Hash>(table, frames, count, groups);
     } else {
-        group_halves<Read, Hash, halves>(table, frames, count, groups);
+        group_both_halves<Read, Hash>(table, frames, count, groups);
     }
 }
 
-/// For a rule with l3 or l4.
 template<class Read>
-avx2::group_function<Read>* group_odd(net::hash_rule const& rule) noexcept {
-    return rule.l2 ? group_hashed_by<Read, avx2::by_odd_headers<Read, true>>
-                   : group_hashed_by<Read, avx2::by_odd_headers<Read, false>>;
-}
-
-template<class Read>
-avx2::group_function<Read>* group_plain(net::hash_rule const& rule) noexcept {
+avx2::group_function<Read>* group_by_rule(net::hash_rule const& rule) noexcept {
+    if (rule.use_flowid) {
+        return group_hashed_by<Read, avx2::by_flowid<Read>>;
+    }
     if (rule.l4) {
         return rule.l2 ? group_hashed_by<Read, by_headers<Read, true, true, true>>
                        : group_hashed_by<Read, by_headers<Read, false, true, true>>;
     }
-    return rule.l2 ? group_hashed_by<Read, by_headers<Read, true, true, false>>
-                   : group_hashed_by<Read, by_headers<Read, false, true, false>>;
+    if (rule.l3) {
+        return rule.l2 ? group_hashed_by<Read, by_headers<Read, true, true, false>>
+                       : group_hashed_by<Read, by_headers<Read, false, true, false>>;
+    }
+    return group_hashed_by<Read, by_headers<Read, true, false, false>>;
+}
+
+/// Whether a burst has frames, or a rule, that are not hashed as plain IPv4.
+template<class Read>
+[[gnu::always_inline]] inline bool
+is_odd(net::hash_rule const& rule, typename Read::frame const* frames, std::size_t count) noexcept {
+    return !rule.use_flowid &&
+           (rule.symmetric || ((rule.l3 || rule.l4) && avx2::seems_odd<Read>(frames, count)));
 }
 
 template<class Read>
 LAGG_AVX512VL void group_by_flow(flow_table const& table, typename Read::frame const* frames,
                                  std::size_t count,
                                  grouped_frames<typename Read::frame>& groups) noexcept {
-    net::hash_rule const& rule = table.rule;
-    if (count <= few) {
+    if (count <= few || is_odd<Read>(table.rule, frames, count)) {
         avx2::group_by_flow<Read>(table, frames, count, groups);
-    } else if (rule.use_flowid) {
-        group_hashed_by<Read, avx2::by_flowid<Read>>(table, frames, count, groups);
-    } else if (rule.symmetric) {
-        lagg::group_by_flow<Read>(table, frames, count, groups);
-    } else if (rule.l3 || rule.l4) {
-        bool const odd = avx2::seems_odd<Read>(frames, count);
-        auto const group = odd ? group_odd<Read>(rule) : group_plain<Read>(rule);
-        group(table, frames, count, groups);
     } else {
-        group_hashed_by<Read, by_headers<Read, true, false, false>>(table, frames, count, groups);
+        group_by_rule<Read>(table.rule)(table, frames, count, groups);
     }
 }
 
