@@ -384,7 +384,6 @@ chunk_in_turn(tx_queue& q, snapshot const& s, rte_mbuf** frames, std::uint16_t c
     }
     auto const size = static_cast<std::uint16_t>(turns.rounds);
     rte_mbuf** column = columns;
-#pragma GCC unroll 4 // measured: with a call for each member at a place of its own
     for (distributing_member const& m : s.distributing) {
         std::uint16_t const taken = send_prepared(q, m, column, size);
         if (taken < size) [[unlikely]] {
@@ -472,51 +471,57 @@ std::uint16_t by_flow_held(tx_queue& q, snapshot const& s, rte_mbuf** frames,
 // --- to all
 // ---------------------------------------------------------------------------------------
 
-/// What drivers set of an mbuf at once: rte_mbuf::rearm_data, as one word.
-struct rearm_data {
-    std::uint16_t offset = 0;
+/// Two numbers of an mbuf that are beside each other, as one word.
+struct owners_and_segments {
     std::uint16_t owners = 0;
     std::uint16_t segments = 0;
-    std::uint16_t port = 0;
 
-    constexpr std::uint64_t word() const noexcept { return std::bit_cast<std::uint64_t>(*this); }
+    constexpr std::uint32_t word() const noexcept { return std::bit_cast<std::uint32_t>(*this); }
 };
-constexpr std::size_t rearm_at = offsetof(rte_mbuf, rearm_data);
-static_assert(offsetof(rte_mbuf, data_off) == rearm_at + offsetof(rearm_data, offset) &&
-              offsetof(rte_mbuf, refcnt) == rearm_at + offsetof(rearm_data, owners) &&
-              offsetof(rte_mbuf, nb_segs) == rearm_at + offsetof(rearm_data, segments) &&
-              offsetof(rte_mbuf, port) == rearm_at + offsetof(rearm_data, port));
+static_assert(offsetof(rte_mbuf, nb_segs) ==
+              offsetof(rte_mbuf, refcnt) + offsetof(owners_and_segments, segments));
 
-/// `members` owners for each frame instead of one.  Most have one owner and one segment: then it is
-/// a store, of a whole word, which Zen 3 does in two thirds of the time that two bytes take.
+/// `members` owners for each of `Together` frames instead of one.  Most have one owner and one
+/// segment: then it is a store.
+template<std::size_t Together>
+[[gnu::always_inline]] inline void share_together(rte_mbuf* const* frames,
+                                                  std::uint16_t members) noexcept {
+    constexpr std::uint32_t one_each = owners_and_segments{1, 1}.word();
+    std::uint32_t const shared = owners_and_segments{members, 1}.word();
+    char* at[Together];
+    std::uint32_t seen = 0;
+#pragma GCC unroll 8
+    for (std::size_t k = 0; k < Together; ++k) {
+        std::uint32_t word = 0;
+        at[k] = reinterpret_cast<char*>(frames[k]) + offsetof(rte_mbuf, refcnt);
+        std::memcpy(&word, at[k], sizeof word);
+        seen |= word;
+    }
+    // none of these numbers is ever 0: all are 1 when no other bit is set in any of them
+    if (seen == one_each) [[likely]] {
+#pragma GCC unroll 8
+        for (std::size_t k = 0; k < Together; ++k) { // there is nobody else: plain
+            std::memcpy(at[k], &shared, sizeof shared);
+        }
+    } else {
+        slow_share(frames, Together, static_cast<std::int16_t>(members - 1));
+    }
+}
+
+/// The same for any number of frames.  Eight together: their pointers stay in registers.
 [[gnu::always_inline]] inline void share(rte_mbuf* const* frames, std::size_t count,
                                          std::uint16_t members) noexcept {
-    constexpr std::uint64_t both = rearm_data{.owners = 0xffff, .segments = 0xffff}.word();
-    constexpr std::uint64_t one_each = rearm_data{.owners = 1, .segments = 1}.word();
-    auto const more = static_cast<std::uint16_t>(members - 1);
-    std::uint64_t const added = rearm_data{.owners = more}.word();
-    std::size_t i = 0;
-    for (; i + 4 <= count; i += 4) {
-        std::uint64_t word[4];
-#pragma GCC unroll 4
-        for (std::size_t k = 0; k < 4; ++k) {
-            std::memcpy(&word[k], reinterpret_cast<char const*>(frames[i + k]) + rearm_at,
-                        sizeof word[k]);
-        }
-        // none of these numbers is ever 0: all are 1 when no other bit is set in any of them
-        if (((word[0] | word[1] | word[2] | word[3]) & both) == one_each) [[likely]] {
-#pragma GCC unroll 4
-            for (std::size_t k = 0; k < 4; ++k) { // there is nobody else: plain
-                word[k] += added;
-                std::memcpy(reinterpret_cast<char*>(frames[i + k]) + rearm_at, &word[k],
-                            sizeof word[k]);
-            }
-        } else {
-            slow_share(frames + i, 4, static_cast<std::int16_t>(more));
-        }
+    rte_mbuf* const* const end = frames + count;
+    for (; end - frames >= 8; frames += 8) {
+        share_together<8>(frames, members);
     }
-    if (i < count) {
-        slow_share(frames + i, count - i, static_cast<std::int16_t>(more));
+    if (end - frames >= 4) {
+        share_together<4>(frames, members);
+        frames += 4;
+    }
+    if (frames != end) {
+        slow_share(frames, static_cast<std::size_t>(end - frames),
+                   static_cast<std::int16_t>(members - 1));
     }
 }
 
