@@ -81,6 +81,39 @@ TEST_F(ToAll, RestoresTheReferencesThatAnApplicationHadAdded) {
     free_all(burst);
 }
 
+// Owners are counted of several frames together: the one that is unlike the others may be any.
+TEST_F(ToAll, CountsItsOwnersWhereverAFrameOfSeveralOwnersOrSegmentsIs) {
+    add_members(3);
+    publish(spread::to_all);
+    for (std::size_t size = 1; size <= 23; ++size) {
+        for (std::size_t odd = 0; odd <= size; ++odd) { // size: all are alike
+            for (bool const in_parts : {false, true}) {
+                frames burst;
+                for (std::size_t i = 0; i < size; ++i) {
+                    bool const two = i == odd && in_parts;
+                    burst.push_back(two ? make_frame(2) : make_frame_to(test::mac(100)));
+                }
+                std::uint16_t const before = in_parts ? 1 : 3;
+                if (odd < size) {
+                    rte_mbuf_refcnt_set(burst[odd], before);
+                }
+                ASSERT_EQ(lagg_tx_burst(tx.get(), burst.data(), static_cast<std::uint16_t>(size)),
+                          size);
+                for (std::size_t i = 0; i < size; ++i) {
+                    for (rte_mbuf* part = burst[i]; part != nullptr; part = part->next) {
+                        ASSERT_EQ(rte_mbuf_refcnt_read(part), (i == odd ? before : 1) + 2)
+                            << i << " of " << size << ", " << odd << " is odd";
+                    }
+                    rte_mbuf_refcnt_set(burst[i], 3); // the members' own
+                }
+                for (auto const& m : members) {
+                    m->sent();
+                }
+            }
+        }
+    }
+}
+
 TEST_F(ToAll, TakesWhatTheMostSuccessfulMemberTookAndCountsTheMissingCopies) {
     add_members(3);
     publish(spread::to_all);
