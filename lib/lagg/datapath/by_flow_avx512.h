@@ -253,8 +253,11 @@ LAGG_AVX512 inline void sort_frames(Frame const* frames, std::size_t count, __m5
     }
     __m512i which = _mm512_cvtepu8_epi64(_mm_set_epi64x(0, 0x0706'0504'0302'0100));
     for (std::size_t i = 0; i < count; i += block) {
-        _mm512_storeu_si512(groups.frame.data() + i,
-                            pick<Blocks>(chunk, _mm512_permutexvar_epi8(which, places)));
+        __m512i const eight = pick<Blocks>(chunk, _mm512_permutexvar_epi8(which, places));
+        // in halves: Zen 5 does not forward one frame out of a store of 64 bytes to a driver
+        auto* const to = reinterpret_cast<__m256i*>(groups.frame.data() + i);
+        _mm256_storeu_si256(to, _mm512_castsi512_si256(eight));
+        _mm256_storeu_si256(to + 1, _mm512_extracti64x4_epi64(eight, 1));
         which = _mm512_add_epi8(which, all(block));
     }
 }
