@@ -57,11 +57,45 @@ constexpr hash_keys keys_of(std::uint32_t seed) noexcept {
             key(9) | 1U << 31 | std::uint64_t{1} << 32};
 }
 
+/// How frames are hashed under a rule, as far as that decides which code does it.
+enum class hash_way : std::uint8_t {
+    l2,        // addresses and tags alone
+    l3,        // l3 alone
+    l2_l3,     // both
+    l4,        // l4, with l3 or not; hash_plan::transport_bytes tells
+    l2_l4,     // the same, and l2
+    flowid,    // what the NIC has hashed
+    symmetric, // both directions alike
+};
+inline constexpr std::size_t hash_ways = 7;
+
+/// Whether it asks what is behind the Ethernet header.
+constexpr bool is_by_upper(hash_way way) noexcept {
+    return way >= hash_way::l3 && way <= hash_way::l2_l4;
+}
+
+constexpr hash_way way_of(hash_rule const& rule) noexcept {
+    if (rule.use_flowid) {
+        return hash_way::flowid;
+    }
+    if (rule.symmetric) {
+        return hash_way::symmetric;
+    }
+    if (rule.l4) {
+        return rule.l2 ? hash_way::l2_l4 : hash_way::l4;
+    }
+    if (rule.l3) {
+        return rule.l2 ? hash_way::l2_l3 : hash_way::l3;
+    }
+    return hash_way::l2;
+}
+
 /// What a burst needs of a rule, worked out once for all bursts.  Of rules that are equal it is
 /// equal.
 struct hash_plan {
     hash_keys keys;
     hash_lane transport_bytes; // the bits of an IPv4 frame's transport lane that count
+    hash_way way;
 
     friend constexpr bool operator==(hash_plan const&, hash_plan const&) = default;
 };
@@ -70,7 +104,8 @@ constexpr hash_plan plan_of(hash_rule const& rule) noexcept {
     std::uint64_t const addresses = rule.l3 ? 0xffff'ffffU : 0;
     std::uint64_t const protocol = rule.l4 ? 0xff00 : 0;
     std::uint64_t const ports = rule.l4 ? 0xffff'ffffU : 0;
-    return {keys_of(rule.seed), {addresses << 32 | protocol, ports << 32 | addresses}};
+    return {
+        keys_of(rule.seed), {addresses << 32 | protocol, ports << 32 | addresses}, way_of(rule)};
 }
 
 /// Both words of a half, each changed by its key, multiplied: 64 bits.

@@ -235,6 +235,41 @@ TEST_F(TxBurst, GivesNothingMoreOfABurstToAMemberThatRefused) {
     EXPECT_EQ(std::vector(members[1]->held.begin() + 3, members[1]->held.end()), refused);
 }
 
+// Then it is gone from frame to frame, not from member to member.
+TEST_F(TxBurst, ByFlowWithFarMoreMembersThanFramesSendsEachWhatTheLookupSays) {
+    test::seed const seed;
+    std::mt19937_64 random(seed);
+    add_members(16);
+    snapshot const s = publish(spread::by_flow);
+    for (int round = 0; round < 500; ++round) {
+        for (auto const& m : members) {
+            m->room = random() % 3 == 0 ? random() % 3 : unlimited;
+        }
+        frames burst;
+        for (std::size_t left = 1 + random() % 4; left > 0; --left) {
+            burst.push_back(make_frame(static_cast<std::uint32_t>(random() % 8))); // few flows
+        }
+        std::vector<frames> sent(members.size());
+        frames back;
+        for (rte_mbuf* const frame : burst) {
+            std::size_t const m = members[0]->id() - flow_member(s, *frame);
+            if (sent.at(m).size() < members[m]->room) {
+                sent[m].push_back(frame);
+            } else {
+                back.push_back(frame);
+            }
+        }
+        transmit(burst);
+        EXPECT_EQ(burst, back);
+        for (std::size_t m = 0; m < members.size(); ++m) {
+            EXPECT_EQ(members[m]->held, sent[m]) << m;
+            members[m]->sent();
+        }
+        free_all(burst);
+        ASSERT_FALSE(HasFailure()) << "round " << round;
+    }
+}
+
 TEST_F(TxBurst, GoesOnWithTheOtherMembers) {
     add_members(2);
     publish(spread::in_turn);

@@ -34,6 +34,20 @@ struct flow_table {
 };
 
 template<class Read>
+using group_function = void(flow_table const& table, typename Read::frame const* frames,
+                            std::size_t count,
+                            grouped_frames<typename Read::frame>& groups) noexcept;
+
+/// One for each net::hash_way, in their order.
+template<class Read>
+using group_functions = std::array<group_function<Read>*, net::hash_ways>;
+
+template<class Read>
+group_function<Read>* for_way(group_functions<Read> const& all, net::hash_way way) noexcept {
+    return all[static_cast<std::size_t>(way)];
+}
+
+template<class Read>
 net::frame_view view_of(typename Read::frame frame) noexcept {
     return {Read::data(frame), Read::length(frame), 0};
 }

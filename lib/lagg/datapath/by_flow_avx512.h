@@ -337,46 +337,42 @@ struct by_flowid {
     }
 };
 
-/// The low bytes of hashes by headers, as the rule says.
-template<class Read>
-[[gnu::always_inline]] LAGG_AVX512 inline __m512i
-low_bytes_by_rule(flow_table const& table, typename Read::frame const* frames,
-                  std::size_t count) noexcept {
-    net::hash_rule const& rule = table.rule;
+template<class Read, bool L2, bool Upper, bool L4>
+LAGG_AVX512 void group_headers(flow_table const& table, typename Read::frame const* frames,
+                               std::size_t count,
+                               grouped_frames<typename Read::frame>& groups) noexcept {
     rule_masks const with = masks_of(table.plan);
-    if (!rule.l2) {
-        return low_bytes(frames, count, by_headers<Read, false, true, true>{table, with});
-    }
-    if (rule.l4) {
-        return low_bytes(frames, count, by_headers<Read, true, true, true>{table, with});
-    }
-    return rule.l3 ? low_bytes(frames, count, by_headers<Read, true, true, false>{table, with})
-                   : low_bytes(frames, count, by_headers<Read, true, false, false>{table, with});
+    group_hashed(table, low_bytes(frames, count, by_headers<Read, L2, Upper, L4>{table, with}),
+                 frames, count, groups);
 }
 
-/// More than a few frames, as plain IPv4 or by what the NIC hashed.
 template<class Read>
-[[gnu::noinline]] LAGG_AVX512 void
-group_many(flow_table const& table, typename Read::frame const* frames, std::size_t count,
-           grouped_frames<typename Read::frame>& groups) noexcept {
-    __m512i low;
-    if (table.rule.use_flowid) {
-        low = low_bytes(frames, count, by_flowid<Read>{table, all(table.plan.keys.flowid)});
-    } else {
-        low = low_bytes_by_rule<Read>(table, frames, count);
-    }
-    group_hashed(table, low, frames, count, groups);
+LAGG_AVX512 void group_flowids(flow_table const& table, typename Read::frame const* frames,
+                               std::size_t count,
+                               grouped_frames<typename Read::frame>& groups) noexcept {
+    by_flowid<Read> const hash{table, all(table.plan.keys.flowid)};
+    group_hashed(table, low_bytes(frames, count, hash), frames, count, groups);
 }
+
+template<class Read>
+inline constexpr group_functions<Read> by_way{
+    group_headers<Read, true, false, false>,
+    group_headers<Read, false, true, true>, // not worth a form of its own
+    group_headers<Read, true, true, false>,
+    group_headers<Read, false, true, true>,
+    group_headers<Read, true, true, true>,
+    group_flowids<Read>,
+    lagg::group_by_flow<Read>,
+};
 
 template<class Read>
 LAGG_AVX512 void group_by_flow(flow_table const& table, typename Read::frame const* frames,
                                std::size_t count,
                                grouped_frames<typename Read::frame>& groups) noexcept {
-    if (count <= avx512vl::few || avx512vl::is_odd<Read>(table.rule, frames, count)) {
-        avx2::group_by_flow<Read>(table, frames, count, groups);
-    } else {
-        group_many<Read>(table, frames, count, groups);
+    if (avx512vl::is_for_avx2<Read>(table, frames, count)) {
+        return avx2::group_by_flow<Read, avx2::sizes::in_memory>(table, frames, count, groups);
     }
+    return for_way<Read>(by_way<Read>, table.plan.way)(table, frames, count, groups);
 }
 
 } // namespace lagg::avx512

@@ -29,8 +29,11 @@ namespace lagg::avx512vl {
 using avx2::block;
 inline constexpr std::size_t half = 32; // bytes in a register
 static_assert(chunk_size == 2 * half);
-/// So few are sooner put into groups one by one.
-inline constexpr std::size_t few = block;
+/// Whether AVX2 groups `count` frames sooner: this goes through all members, that through the
+/// frames.
+constexpr bool are_few(std::size_t count, std::size_t members) noexcept {
+    return count <= block || (members > 4 && count <= half / 2);
+}
 
 LAGG_AVX512VL inline __m256i load(std::uint8_t const* bytes) noexcept {
     return _mm256_loadu_si256(reinterpret_cast<__m256i const*>(bytes));
@@ -495,38 +498,33 @@ LAGG_AVX512VL void group_hashed_by(flow_table const& table, typename Read::frame
 }
 
 template<class Read>
-avx2::group_function<Read>* group_by_rule(net::hash_rule const& rule) noexcept {
-    if (rule.use_flowid) {
-        return group_hashed_by<Read, avx2::by_flowid<Read>>;
-    }
-    if (rule.l4) {
-        return rule.l2 ? group_hashed_by<Read, by_headers<Read, true, true, true>>
-                       : group_hashed_by<Read, by_headers<Read, false, true, true>>;
-    }
-    if (rule.l3) {
-        return rule.l2 ? group_hashed_by<Read, by_headers<Read, true, true, false>>
-                       : group_hashed_by<Read, by_headers<Read, false, true, false>>;
-    }
-    return group_hashed_by<Read, by_headers<Read, true, false, false>>;
-}
+inline constexpr group_functions<Read> by_way{
+    group_hashed_by<Read, by_headers<Read, true, false, false>>,
+    group_hashed_by<Read, by_headers<Read, false, true, false>>,
+    group_hashed_by<Read, by_headers<Read, true, true, false>>,
+    group_hashed_by<Read, by_headers<Read, false, true, true>>,
+    group_hashed_by<Read, by_headers<Read, true, true, true>>,
+    group_hashed_by<Read, avx2::by_flowid<Read>>,
+    lagg::group_by_flow<Read>,
+};
 
-/// Whether a burst has frames, or a rule, that are not hashed as plain IPv4.
+/// Whether a burst is better grouped by AVX2: it is short, or has no plain IPv4.
 template<class Read>
-[[gnu::always_inline]] inline bool
-is_odd(net::hash_rule const& rule, typename Read::frame const* frames, std::size_t count) noexcept {
-    return !rule.use_flowid &&
-           (rule.symmetric || ((rule.l3 || rule.l4) && avx2::seems_odd<Read>(frames, count)));
+[[gnu::always_inline]] inline bool is_for_avx2(flow_table const& table,
+                                               typename Read::frame const* frames,
+                                               std::size_t count) noexcept {
+    return are_few(count, table.members) ||
+           (is_by_upper(table.plan.way) && avx2::seems_odd<Read>(frames, count));
 }
 
 template<class Read>
 LAGG_AVX512VL void group_by_flow(flow_table const& table, typename Read::frame const* frames,
                                  std::size_t count,
                                  grouped_frames<typename Read::frame>& groups) noexcept {
-    if (count <= few || is_odd<Read>(table.rule, frames, count)) {
-        avx2::group_by_flow<Read>(table, frames, count, groups);
-    } else {
-        group_by_rule<Read>(table.rule)(table, frames, count, groups);
+    if (is_for_avx2<Read>(table, frames, count)) {
+        return avx2::group_by_flow<Read, avx2::sizes::in_memory>(table, frames, count, groups);
     }
+    return for_way<Read>(by_way<Read>, table.plan.way)(table, frames, count, groups);
 }
 
 } // namespace lagg::avx512vl

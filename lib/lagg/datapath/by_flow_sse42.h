@@ -194,30 +194,24 @@ LAGG_SSE42 void group_hashed_by(flow_table const& table, typename Read::frame co
 }
 
 template<class Read, class Groups>
-LAGG_SSE42 void group_by_rule(flow_table const& table, typename Read::frame const* frames,
-                              std::size_t count,
-                              grouped_frames<typename Read::frame>& groups) noexcept {
-    net::hash_rule const& rule = table.rule;
-    auto const group = rule.use_flowid ? group_hashed_by<Read, by_flowid<Read>, Groups>
-                       : !rule.l3 && !rule.l4
-                           ? group_hashed_by<Read, by_headers<Read, true, false>, Groups>
-                       : rule.l2 ? group_hashed_by<Read, by_headers<Read, true, true>, Groups>
-                                 : group_hashed_by<Read, by_headers<Read, false, true>, Groups>;
-    group(table, frames, count, groups);
-}
+inline constexpr group_functions<Read> by_way{
+    group_hashed_by<Read, by_headers<Read, true, false>, Groups>,
+    group_hashed_by<Read, by_headers<Read, false, true>, Groups>,
+    group_hashed_by<Read, by_headers<Read, true, true>, Groups>,
+    group_hashed_by<Read, by_headers<Read, false, true>, Groups>,
+    group_hashed_by<Read, by_headers<Read, true, true>, Groups>,
+    group_hashed_by<Read, by_flowid<Read>, Groups>,
+    lagg::group_by_flow<Read>,
+};
 
 template<class Read>
 LAGG_SSE42 void group_by_flow(flow_table const& table, typename Read::frame const* frames,
                               std::size_t count,
                               grouped_frames<typename Read::frame>& groups) noexcept {
     using frame = typename Read::frame;
-    if (table.rule.symmetric && !table.rule.use_flowid) {
-        lagg::group_by_flow<Read>(table, frames, count, groups);
-    } else if (table.members <= few_groups<frame>::most) {
-        group_by_rule<Read, few_groups<frame>>(table, frames, count, groups);
-    } else {
-        group_by_rule<Read, many_groups<frame>>(table, frames, count, groups);
-    }
+    auto const& ways = table.members <= few_groups<frame>::most ? by_way<Read, few_groups<frame>>
+                                                                : by_way<Read, many_groups<frame>>;
+    return for_way<Read>(ways, table.plan.way)(table, frames, count, groups);
 }
 
 } // namespace lagg::sse42
