@@ -217,31 +217,24 @@ public:
     LAGG_AVX512VL untagged_test() noexcept = default;
     /// `a`, `b`: as in picked_bytes, their first bytes.
     LAGG_AVX512VL void look(__m256i a, __m256i b) noexcept {
-        seen_ = _mm256_min_epu64(seen_, untagged(a, b));
+        seen_ = _mm256_or_si256(seen_, tagged(a, b));
     }
-    LAGG_AVX512VL bool failed() const noexcept {
-        return _mm256_testn_epi64_mask(seen_, seen_) != 0;
-    }
+    LAGG_AVX512VL bool failed() const noexcept { return _mm256_testz_si256(seen_, seen_) == 0; }
     /// Which of the four.
     LAGG_AVX512VL unsigned which(__m256i a, __m256i b) const noexcept {
-        __m256i const other = untagged(a, b);
-        return _mm256_testn_epi64_mask(other, other);
+        __m256i const found = tagged(a, b);
+        return _mm256_test_epi64_mask(found, found);
     }
 
 private:
-    /// A word that is 0 for each frame that has one.
-    LAGG_AVX512VL __m256i untagged(__m256i a, __m256i b) const noexcept {
-        __m256i const type = pick_(a, b);
-        return _mm256_min_epu64(
-            _mm256_min_epu64(_mm256_xor_si256(type, c_tag_), _mm256_xor_si256(type, s_tag_)),
-            _mm256_xor_si256(type, old_tag_));
+    /// A word that is not 0 for each frame that has one.
+    LAGG_AVX512VL __m256i tagged(__m256i a, __m256i b) const noexcept {
+        return _mm256_cmpeq_epi16(pick_(a, b), tags_);
     }
 
     picked_bytes pick_{0x0d0c'0d0c'0d0c'0d0cU}; // the type, four times
-    __m256i c_tag_ = all(0x0081'0081'0081'0081U);
-    __m256i s_tag_ = all(0xa888'a888'a888'a888U);
-    __m256i old_tag_ = all(0x0091'0091'0091'0091U);
-    __m256i seen_ = _mm256_set1_epi64x(-1);
+    __m256i tags_ = all(0x0091'0091'a888'0081U);
+    __m256i seen_ = _mm256_setzero_si256();
 };
 
 /// As avx2::by_headers, for one half of a burst; but frames that are not plain IPv4 are left out
