@@ -469,7 +469,7 @@ std::uint16_t in_turn(tx_queue& q, snapshot const& s, rte_mbuf** frames,
     frame_groups groups;
     grouping().by_flow(table, frames, count, groups);
     chunk_state chunk{frames, count};
-    if (4U * count <= table.members) { // measured
+    if (std::size_t{4} * count <= table.members) { // measured
         send_few_shares(q, s, chunk, groups);
     } else {
         send_shares(q, s, chunk, groups);

@@ -383,7 +383,7 @@ template<std::size_t Blocks>
         return _mm256_permutex2var_epi64(frames[0], places, frames[1]);
     } else {
         __mmask8 const later =
-            _mm256_test_epi64_mask(places, _mm256_set1_epi64x(2 * static_cast<int>(Blocks)));
+            _mm256_test_epi64_mask(places, _mm256_set1_epi64x(static_cast<long long>(2 * Blocks)));
         return _mm256_mask_mov_epi64(pick<Blocks / 2>(frames, places), later,
                                      pick<Blocks / 2>(frames + Blocks / 2, places));
     }
