@@ -5,6 +5,7 @@
 #include "epoch/snapshot_cell.h"
 #include "lagg/snapshot.h"
 #include "support/background.h"
+#include "support/core_share.h"
 #include "support/cycles.h"
 #include "support/setup.h"
 
@@ -136,6 +137,7 @@ void add_spinlock() {
 }
 
 void register_all() {
+    core_share::stay(); // or it might move to where the writer is
     add_cell();
     add_qsbr();
     add_rwlock();

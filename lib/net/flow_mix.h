@@ -57,7 +57,8 @@ constexpr hash_keys keys_of(std::uint32_t seed) noexcept {
             key(9) | 1U << 31 | std::uint64_t{1} << 32};
 }
 
-/// How frames are hashed under a rule, as far as that decides which code does it.
+/// How frames are hashed under a rule, as far as that decides which code does it.  Tables of
+/// functions follow this order (lagg::group_functions).
 enum class hash_way : std::uint8_t {
     l2,        // addresses and tags alone
     l3,        // l3 alone

@@ -402,6 +402,7 @@ chunk_in_turn(tx_queue& q, snapshot const& s, rte_mbuf** frames, std::uint16_t c
     }
     auto const size = static_cast<std::uint16_t>(turns.rounds);
     rte_mbuf** column = columns;
+#pragma GCC unroll 4 // measured: with a call for each member at a place of its own
     for (distributing_member const& m : s.distributing) {
         std::uint16_t const taken = send_prepared(q, m, column, size);
         if (taken < size) [[unlikely]] {

@@ -33,6 +33,7 @@ struct flow_table {
     std::size_t members;
 };
 
+/// Fills `groups` with `count` frames, at most chunk_size.
 template<class Read>
 using group_function = void(flow_table const& table, typename Read::frame const* frames,
                             std::size_t count,

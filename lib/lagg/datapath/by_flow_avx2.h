@@ -292,8 +292,8 @@ group_by_way(flow_table const& table, typename Read::frame const* frames, std::s
 }
 
 /// Where more than eight members' sizes are while frames are put into groups.  In memory they are
-/// stored and loaded again from frame to frame: measured, Zen 5 does that in two thirds of the time
-/// that counting takes, and Zen 3 in twice as long.
+/// stored and loaded again from frame to frame.  Measured with 16 members: eight frames take 56 TSC
+/// cycles on Zen 5 where they are counted in 67, hashing included; on Zen 3 counting was sooner.
 enum class sizes { counted, in_memory };
 
 template<class Read, sizes Sizes = sizes::counted>

@@ -1,6 +1,7 @@
 // Frames grouped by flow with AVX-512 (VBMI, VBMI2): eight frames at a time, buckets looked up in
 // registers, and every member's frames picked out of the chunk at once.
-// Frames that are not plain IPv4, and symmetric rules, go the reference's way one by one.
+// Short bursts, and those without plain IPv4, go AVX2's way; other frames that are not plain IPv4,
+// and symmetric rules, the reference's, one by one.
 #pragma once
 
 #include "lagg/datapath/by_flow_avx512vl.h"

@@ -75,9 +75,9 @@ template<class Read, class Hash>
     __m256i low = _mm256_setzero_si256();
     std::size_t i = 0;
     if constexpr (follows_pointers<Hash>) {
-        // Two blocks' pointers first, and nothing fetched ahead: measured with frames in the L3
-        // cache, a quarter faster than a block at a time with fetching, in the order of their
-        // pool, and 6 % slower in no order.
+        // Two blocks' pointers first, and nothing fetched ahead: measured on Zen 5 with frames in
+        // the L3 cache, 13 % less than a block at a time with fetching when they come in the order
+        // of their pool, 6 % more in no order.
         for (; i + 2 * block <= count; i += 2 * block) {
             low = hash.append_two_blocks(low, frames + i);
         }
