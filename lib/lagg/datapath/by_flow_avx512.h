@@ -1,9 +1,11 @@
-// Frames grouped by flow with AVX-512 (VBMI, VBMI2): eight frames at a time, buckets looked up in
-// registers, and every member's frames picked out of the chunk at once.
-// Short bursts, and those without plain IPv4, go AVX2's way; other frames that are not plain IPv4,
-// and symmetric rules, the reference's, one by one.
+// Frames grouped by flow with AVX-512 (VBMI, VBMI2) on registers of 512 bits, where there are more
+// than fit into those of 256: eight frames at a time, buckets looked up in registers, and every
+// member's frames picked out of the chunk at once.
+// Up to 32 frames go avx512vl's way, which measured sooner; bursts without plain IPv4 AVX2's; other
+// frames that are not plain IPv4, and symmetric rules, the reference's, one by one.
 #pragma once
 
+#include "lagg/datapath/avx512_order.h"
 #include "lagg/datapath/by_flow_avx512vl.h"
 
 #if defined(__x86_64__)
@@ -21,10 +23,6 @@
 #endif
 
 namespace lagg::avx512 {
-
-// For functions, because the rest of the program must not presume AVX-512.
-#define LAGG_AVX512                                                                                \
-    [[gnu::target("avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vbmi2,bmi,bmi2,popcnt")]]
 
 inline constexpr std::size_t block = 8;
 inline constexpr unsigned all_of_block = 0xff;
@@ -225,44 +223,6 @@ LAGG_AVX512 inline __m512i count_up() noexcept {
     return _mm512_load_si512(numbers.data());
 }
 
-/// Eight frames of the chunk by their places, which are in the low bytes of `places`.
-/// `frames`: the chunk in registers, Blocks times eight.
-template<std::size_t Blocks>
-LAGG_AVX512 inline __m512i pick(__m512i const* frames, __m512i places) noexcept {
-    __m512i found = _mm512_permutex2var_epi64(frames[0], places, frames[1]);
-    if constexpr (Blocks > 2) {
-        __m512i const next = _mm512_permutex2var_epi64(frames[2], places, frames[3]);
-        found = _mm512_mask_mov_epi64(found, _mm512_test_epi64_mask(places, all(16)), next);
-    }
-    if constexpr (Blocks > 4) {
-        __m512i const more = pick<4>(frames + 4, places);
-        found = _mm512_mask_mov_epi64(found, _mm512_test_epi64_mask(places, all(32)), more);
-    }
-    return found;
-}
-
-/// groups.frame[i] = frames[places[i]].
-template<std::size_t Blocks, class Frame>
-LAGG_AVX512 inline void sort_frames(Frame const* frames, std::size_t count, __m512i places,
-                                    grouped_frames<Frame>& groups) noexcept {
-    static_assert(sizeof(Frame) == 8 && std::is_trivially_copyable_v<Frame>);
-    __m512i chunk[Blocks];
-    for (std::size_t i = 0; i < Blocks; ++i) {
-        std::size_t const left = count > i * block ? count - i * block : 0;
-        auto const there = static_cast<__mmask8>(left >= block ? 0xffU : (1U << left) - 1);
-        chunk[i] = _mm512_maskz_loadu_epi64(there, frames + std::min(i * block, count));
-    }
-    __m512i which = _mm512_cvtepu8_epi64(_mm_set_epi64x(0, 0x0706'0504'0302'0100));
-    for (std::size_t i = 0; i < count; i += block) {
-        __m512i const eight = pick<Blocks>(chunk, _mm512_permutexvar_epi8(which, places));
-        // in halves: Zen 5 does not forward one frame out of a store of 64 bytes to a driver
-        auto* const to = reinterpret_cast<__m256i*>(groups.frame.data() + i);
-        _mm256_storeu_si256(to, _mm512_castsi512_si256(eight));
-        _mm256_storeu_si256(to + 1, _mm512_extracti64x4_epi64(eight, 1));
-        which = _mm512_add_epi8(which, all(block));
-    }
-}
-
 /// `low`: the low eight bits of each frame's hash, a byte each.
 template<class Frame>
 LAGG_AVX512 inline void group_hashed(flow_table const& table, __m512i low, Frame const* frames,
@@ -286,13 +246,7 @@ LAGG_AVX512 inline void group_hashed(flow_table const& table, __m512i low, Frame
         member = _mm512_add_epi8(member, _mm512_set1_epi8(1));
     }
     _mm512_storeu_si512(groups.member.data(), members);
-    if (count <= 2 * block) {
-        sort_frames<2>(frames, count, places, groups);
-    } else if (count <= 4 * block) {
-        sort_frames<4>(frames, count, places, groups);
-    } else {
-        sort_frames<8>(frames, count, places, groups);
-    }
+    write_in_order(frames, count, places, groups.frame.data());
 }
 
 /// Hashes block by block and collects the low bytes.  `hash`: eight frames -> eight hashes.
@@ -370,7 +324,10 @@ template<class Read>
 LAGG_AVX512 void group_by_flow(flow_table const& table, typename Read::frame const* frames,
                                std::size_t count,
                                grouped_frames<typename Read::frame>& groups) noexcept {
-    if (avx512vl::is_for_avx2<Read>(table, frames, count)) {
+    if (count <= avx512vl::half) {
+        return avx512vl::group_by_flow<Read>(table, frames, count, groups);
+    }
+    if (is_by_upper(table.plan.way) && avx2::seems_odd<Read>(frames, count)) {
         return avx2::group_by_flow<Read, avx2::sizes::in_memory>(table, frames, count, groups);
     }
     return for_way<Read>(by_way<Read>, table.plan.way)(table, frames, count, groups);
