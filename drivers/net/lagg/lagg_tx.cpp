@@ -402,7 +402,6 @@ chunk_in_turn(tx_queue& q, snapshot const& s, rte_mbuf** frames, std::uint16_t c
     }
     auto const size = static_cast<std::uint16_t>(turns.rounds);
     rte_mbuf** column = columns;
-#pragma GCC unroll 4 // measured: with a call for each member at a place of its own
     for (distributing_member const& m : s.distributing) {
         std::uint16_t const taken = send_prepared(q, m, column, size);
         if (taken < size) [[unlikely]] {
@@ -504,17 +503,17 @@ struct owners_and_segments {
 static_assert(offsetof(rte_mbuf, nb_segs) ==
               offsetof(rte_mbuf, refcnt) + offsetof(owners_and_segments, segments));
 
-/// `members` owners for each of `Together` frames instead of one.  Most have one owner and one
-/// segment: then it is a store.
-template<std::size_t Together>
-[[gnu::always_inline]] inline void share_together(rte_mbuf* const* frames,
-                                                  std::uint16_t members) noexcept {
+/// `members` owners for each of four frames instead of one.  Most have one owner and one segment:
+/// then it is a store, of the owners alone.  Four, because their pointers stay in registers that
+/// nobody has to save.
+[[gnu::always_inline]] inline void share_four(rte_mbuf* const* frames,
+                                              std::uint16_t members) noexcept {
+    constexpr std::size_t together = 4;
     constexpr std::uint32_t one_each = owners_and_segments{1, 1}.word();
-    std::uint32_t const shared = owners_and_segments{members, 1}.word();
-    char* at[Together];
+    char* at[together];
     std::uint32_t seen = 0;
-#pragma GCC unroll 8
-    for (std::size_t k = 0; k < Together; ++k) {
+#pragma GCC unroll 4
+    for (std::size_t k = 0; k < together; ++k) {
         std::uint32_t word = 0;
         at[k] = reinterpret_cast<char*>(frames[k]) + offsetof(rte_mbuf, refcnt);
         std::memcpy(&word, at[k], sizeof word);
@@ -522,25 +521,21 @@ template<std::size_t Together>
     }
     // none of these numbers is ever 0: all are 1 when no other bit is set in any of them
     if (seen == one_each) [[likely]] {
-#pragma GCC unroll 8
-        for (std::size_t k = 0; k < Together; ++k) { // there is nobody else: plain
-            std::memcpy(at[k], &shared, sizeof shared);
+#pragma GCC unroll 4
+        for (std::size_t k = 0; k < together; ++k) { // there is nobody else: plain
+            std::memcpy(at[k], &members, sizeof members);
         }
     } else {
-        slow_share(frames, Together, static_cast<std::int16_t>(members - 1));
+        slow_share(frames, together, static_cast<std::int16_t>(members - 1));
     }
 }
 
-/// The same for any number of frames.  Eight together: their pointers stay in registers.
+/// The same for any number of frames.
 [[gnu::always_inline]] inline void share(rte_mbuf* const* frames, std::size_t count,
                                          std::uint16_t members) noexcept {
     rte_mbuf* const* const end = frames + count;
-    for (; end - frames >= 8; frames += 8) {
-        share_together<8>(frames, members);
-    }
-    if (end - frames >= 4) {
-        share_together<4>(frames, members);
-        frames += 4;
+    for (; end - frames >= 4; frames += 4) {
+        share_four(frames, members);
     }
     if (frames != end) {
         slow_share(frames, static_cast<std::size_t>(end - frames),
@@ -682,7 +677,6 @@ template<shared_by_all What>
                                                         rte_mbuf** frames, std::uint16_t count,
                                                         rte_mbuf** lists) noexcept {
     rte_mbuf** list = lists;
-#pragma GCC unroll 4 // measured: with a call for each member at a place of its own
     for (distributing_member const& m : s.distributing) {
         std::uint16_t const taken = send_shared<What>(q, m, list, count);
         if (taken < count) [[unlikely]] {
