@@ -4,6 +4,7 @@
 
 #if defined(__x86_64__)
 
+#include "lagg/datapath/avx512vl_lanes.h"
 #include "lagg/datapath/frame_set.h"
 
 #include <array>
@@ -21,10 +22,6 @@
 #endif
 
 namespace lagg::avx512vl {
-
-// For functions, because the rest of the program must not presume AVX-512.
-#define LAGG_AVX512VL                                                                              \
-    [[gnu::target("avx512f,avx512bw,avx512vl,avx512vbmi,avx512vbmi2,bmi,bmi2,popcnt")]]
 
 /// Frames in registers, Blocks times four; beyond `count` the first one again.
 template<std::size_t Blocks, class Frame>

@@ -1,7 +1,7 @@
 // Frames grouped by flow with AVX-512 (VBMI, VBMI2) on registers of 512 bits, where there are more
 // than fit into those of 256: eight frames at a time, buckets looked up in registers, and every
 // member's frames picked out of the chunk at once.
-// Up to 32 frames go avx512vl's way, which measured sooner; bursts without plain IPv4 AVX2's; other
+// Up to 32 frames go avx512vl's way, which measured sooner, as do bursts without plain IPv4; other
 // frames that are not plain IPv4, and symmetric rules, the reference's, one by one.
 #pragma once
 
@@ -324,11 +324,9 @@ template<class Read>
 LAGG_AVX512 void group_by_flow(flow_table const& table, typename Read::frame const* frames,
                                std::size_t count,
                                grouped_frames<typename Read::frame>& groups) noexcept {
-    if (count <= avx512vl::half) {
+    if (count <= avx512vl::half ||
+        (is_by_upper(table.plan.way) && avx2::seems_odd<Read>(frames, count))) {
         return avx512vl::group_by_flow<Read>(table, frames, count, groups);
-    }
-    if (is_by_upper(table.plan.way) && avx2::seems_odd<Read>(frames, count)) {
-        return avx2::group_by_flow<Read, avx2::sizes::in_memory>(table, frames, count, groups);
     }
     return for_way<Read>(by_way<Read>, table.plan.way)(table, frames, count, groups);
 }

@@ -81,15 +81,50 @@ std::size_t below(random_source& random, std::size_t n) {
     return random() % n;
 }
 
+test::frame_builder ethernet() {
+    return test::frame_builder().eth(test::mac(2), test::mac(1));
+}
+
+test::bytes plain_frame() {
+    return ethernet()
+        .ipv4(test::ip4(10, 0, 0, 1), test::ip4(10, 0, 0, 2))
+        .udp(1000, 53)
+        .payload(18)
+        .build();
+}
+
+sample_frame frame_of(random_source& random, test::bytes const& bytes, std::size_t length) {
+    sample_frame f;
+    f.data.reset(new std::uint8_t[length]);
+    std::copy_n(bytes.begin(), length, f.data.get());
+    f.length = static_cast<std::uint32_t>(length);
+    f.flowid = static_cast<std::uint32_t>(random());
+    f.has_flowid = below(random, 8) != 0;
+    return f;
+}
+
+/// Frames like `usual`, of many flows; one in 32 has some other byte changed, one is cut short.
+std::vector<sample_frame> frames_like(random_source& random, test::bytes const& usual,
+                                      std::size_t count) {
+    std::vector<sample_frame> frames(count);
+    for (auto& f : frames) {
+        test::bytes bytes = usual;
+        for (std::size_t at = 30; at < 58; ++at) { // of addresses and ports, with a tag or without
+            bytes[at] = static_cast<std::uint8_t>(random());
+        }
+        if (below(random, 32) == 0) {
+            bytes[below(random, bytes.size())] = static_cast<std::uint8_t>(random());
+        }
+        f = frame_of(random, bytes,
+                     below(random, 32) == 0 ? below(random, bytes.size() + 1) : bytes.size());
+    }
+    return frames;
+}
+
 /// Frames of every kind that the parser knows, some bytes of some of them changed, some cut short.
 std::vector<sample_frame> frames_of_all_kinds(random_source& random, std::size_t count) {
     auto const samples = net::sample_frames();
-    auto const plain = test::frame_builder()
-                           .eth(test::mac(2), test::mac(1))
-                           .ipv4(test::ip4(10, 0, 0, 1), test::ip4(10, 0, 0, 2))
-                           .udp(1000, 53)
-                           .payload(18)
-                           .build();
+    auto const plain = plain_frame();
     std::vector<sample_frame> frames(count);
     for (auto& f : frames) {
         // mostly plain, so that whole registers of them are seen
@@ -102,13 +137,8 @@ std::vector<sample_frame> frames_of_all_kinds(random_source& random, std::size_t
                 bytes[at] = static_cast<std::uint8_t>(random());
             }
         }
-        std::size_t const length =
-            below(random, 16) == 0 ? below(random, bytes.size() + 1) : bytes.size();
-        f.data.reset(new std::uint8_t[length]);
-        std::copy_n(bytes.begin(), length, f.data.get());
-        f.length = static_cast<std::uint32_t>(length);
-        f.flowid = static_cast<std::uint32_t>(random());
-        f.has_flowid = below(random, 8) != 0;
+        f = frame_of(random, bytes,
+                     below(random, 16) == 0 ? below(random, bytes.size() + 1) : bytes.size());
     }
     return frames;
 }
@@ -175,6 +205,49 @@ TEST_P(ByFlow, GivesTheSameGroupsAsTheReferenceWhateverTheFrames) {
                 return;
             }
             total += chunk.size();
+        }
+    }
+}
+
+TEST_P(ByFlow, GivesTheSameGroupsAsTheReferenceWhicheverTwoKindsABurstHas) {
+    test::seed const seed;
+    random_source random(seed);
+    constexpr std::size_t each = 2'000;
+    auto const far = test::ip6(0x2001, 1);
+    auto const near = test::ip6(0x2001, 2);
+    std::vector<sample_frame> pools[] = {
+        frames_like(random, plain_frame(), each),
+        frames_like(random, ethernet().ipv6(far, near).udp(1000, 53).payload(18).build(), each),
+        frames_like(random,
+                    ethernet()
+                        .vlan(7)
+                        .ipv4(test::ip4(10, 0, 0, 1), test::ip4(10, 0, 0, 2))
+                        .tcp(1000, 80)
+                        .payload(18)
+                        .build(),
+                    each),
+        frames_of_all_kinds(random, each)};
+    auto const out = std::make_unique<groups>();
+    for (int table_number = 0; table_number < 200; ++table_number) {
+        net::hash_rule const rule = random_rule(random);
+        std::size_t const members = 1 + below(random, 8);
+        std::array<std::uint8_t, bucket_count> bucket;
+        for (auto& b : bucket) {
+            b = static_cast<std::uint8_t>(below(random, members));
+        }
+        net::hash_plan const plan = net::plan_of(rule);
+        flow_table const table{rule, plan, bucket, members};
+        for (int burst = 0; burst < 100; ++burst) {
+            auto& usual = pools[below(random, std::size(pools))];
+            auto& other = pools[below(random, std::size(pools))];
+            std::size_t const others = std::size_t{1} << below(random, 8); // of 128
+            std::vector<sample_frame*> chunk(below(random, 4) == 0 ? below(random, chunk_size + 1)
+                                                                   : chunk_size / 2);
+            for (auto& f : chunk) {
+                f = &(below(random, 128) < others ? other : usual)[below(random, each)];
+            }
+            GetParam().group(table, chunk.data(), chunk.size(), *out);
+            ASSERT_NO_FATAL_FAILURE(expect_grouped(table, chunk, *out));
         }
     }
 }
