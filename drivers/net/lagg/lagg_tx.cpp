@@ -463,8 +463,9 @@ std::uint16_t in_turn(tx_queue& q, snapshot const& s, rte_mbuf** frames,
     return send_groups(q, s, frames, count, each_its_flows{table, grouping()});
 }
 
-[[gnu::noinline]] std::uint16_t chunk_by_flow(tx_queue& q, snapshot const& s, rte_mbuf** frames,
-                                              std::uint16_t count) noexcept {
+/// In the same function as the burst's end: measured, 2 % less for 32 frames, 5 to 15 % for four.
+[[gnu::always_inline]] inline std::uint16_t
+chunk_by_flow(tx_queue& q, snapshot const& s, rte_mbuf** frames, std::uint16_t count) noexcept {
     flow_table const table{s.hash, s.hash_plan, s.bucket, s.distributing.size()};
     frame_groups groups;
     grouping().by_flow(table, frames, count, groups);
