@@ -6,6 +6,7 @@
 #include "support/frames.h"
 #include "support/setup.h"
 
+#include <algorithm>
 #include <benchmark/benchmark.h>
 
 #include <rte_ethdev.h>
@@ -61,7 +62,9 @@ compared measure(tx_case const& c) {
     stage const& on = set_up(c.who);
     bool const copies = c.who.policy == "broadcast";
     bool const touch = c.who.policy == "touch";
-    rotation& frames = rotation::of(c.kind, c.in_cache ? warm : cold, c.who.hash == "rss");
+    // no frame twice in a burst
+    std::size_t const mbufs = c.in_cache ? std::max<std::size_t>(warm, c.burst) : cold;
+    rotation& frames = rotation::of(c.kind, mbufs, c.who.hash == "rss");
     auto const through = [&](std::uint16_t port, bool read) {
         return [&frames, port, copies, read, burst = c.burst] {
             rte_mbuf** const list = frames.next(burst);

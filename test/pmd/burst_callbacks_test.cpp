@@ -84,10 +84,10 @@ TEST_F(MemberCallbacks, MayWriteToTheListThatOtherMembersAreGiven) {
     s.distributing.push_back({.port = port, .id = 0, .keeps_list = true});
     std::swap(s.distributing[0], s.distributing[2]);
     publish(s);
-    frames burst = make_frames(50);
+    frames burst = make_frames(150);
     frames const offered = burst;
-    EXPECT_EQ(lagg_tx_burst(tx.get(), burst.data(), 50), 50U);
-    EXPECT_EQ(called, 50);
+    EXPECT_EQ(lagg_tx_burst(tx.get(), burst.data(), 150), 150U);
+    EXPECT_EQ(called, 150);
     EXPECT_EQ(burst, offered);
     for (auto const& m : members) {
         EXPECT_EQ(m->lists, std::vector<rte_mbuf* const*>{burst.data()});

@@ -16,7 +16,7 @@ std::uint16_t slow_send(std::uint16_t const& port, std::uint16_t const& queue, r
 std::uint16_t slow_receive(std::uint16_t const& port, std::uint16_t const& queue, rte_mbuf** frames,
                            std::uint16_t count) noexcept;
 
-/// slow_send() of a copy of the list: callbacks may write to it.  `count`: at most chunk_size.
+/// slow_send() of copies of the list, a chunk at a time: callbacks may write to them.
 std::uint16_t slow_send_copy(std::uint16_t const& port, std::uint16_t const& queue,
                              rte_mbuf** frames, std::uint16_t count) noexcept;
 

@@ -37,8 +37,17 @@ namespace lagg::pmd {
                                                std::uint16_t const& queue, rte_mbuf** frames,
                                                std::uint16_t count) noexcept {
     rte_mbuf* list[chunk_size];
-    std::copy_n(frames, count, list);
-    return slow_send(port, queue, list, count);
+    std::size_t sent = 0;
+    while (sent < count) {
+        auto const n = static_cast<std::uint16_t>(std::min<std::size_t>(chunk_size, count - sent));
+        std::copy_n(frames + sent, n, list);
+        std::uint16_t const taken = slow_send(port, queue, list, n);
+        sent += taken;
+        if (taken < n) {
+            break;
+        }
+    }
+    return static_cast<std::uint16_t>(sent);
 }
 
 namespace {
@@ -656,7 +665,7 @@ template<shared_by_all What>
 template<shared_by_all What>
 constexpr std::size_t to_next_list = What == shared_by_all::list ? 0 : chunk_size;
 
-/// The rest of a chunk after one member took the first `taken` frames only.
+/// The rest of a burst or chunk after one member took the first `taken` frames only.
 template<shared_by_all What>
 [[gnu::noinline, gnu::cold]] std::uint16_t
 finish_to_all(tx_queue& q, snapshot const& s, rte_mbuf** frames, std::uint16_t count,
@@ -672,7 +681,7 @@ finish_to_all(tx_queue& q, snapshot const& s, rte_mbuf** frames, std::uint16_t c
     return settle(q, s, sharing_members(s), offers, frames, count);
 }
 
-/// One chunk when all members share frames and none is to prepare them.
+/// When all members share frames and none is to prepare them.
 template<shared_by_all What>
 [[gnu::always_inline]] inline std::uint16_t give_to_all(tx_queue& q, snapshot const& s,
                                                         rte_mbuf** frames, std::uint16_t count,
@@ -688,8 +697,8 @@ template<shared_by_all What>
     return count;
 }
 
-/// Their drivers leave a list as it is, as those of nearly all NICs do.
-std::uint16_t chunk_to_keepers(tx_queue& q, snapshot const& s, rte_mbuf** frames,
+/// Their drivers leave a list as it is, as those of nearly all NICs do: it may be of any length.
+std::uint16_t burst_to_keepers(tx_queue& q, snapshot const& s, rte_mbuf** frames,
                                std::uint16_t count) noexcept {
     share(frames, count, static_cast<std::uint16_t>(s.distributing.size()));
     return give_to_all<shared_by_all::list>(q, s, frames, count, frames);
@@ -727,20 +736,15 @@ template<class Chunk>
                                               std::uint16_t count) noexcept {
     member_set const sharing = sharing_members(s);
     return chunks_to_all(frames, count, [&](rte_mbuf** chunk, std::uint16_t n) {
-        switch (s.shared) {
-        case shared_by_all::list: return chunk_to_keepers(q, s, chunk, n);
-        case shared_by_all::frames: return chunk_to_others(q, s, chunk, n);
-        case shared_by_all::nothing: break;
-        }
-        return chunk_to_mixed(q, s, sharing, chunk, n);
+        return s.shared == shared_by_all::frames ? chunk_to_others(q, s, chunk, n)
+                                                 : chunk_to_mixed(q, s, sharing, chunk, n);
     });
 }
 
 std::uint16_t to_all(tx_queue& q, snapshot const& s, rte_mbuf** frames,
                      std::uint16_t count) noexcept {
-    return s.shared == shared_by_all::list && count <= chunk_size
-               ? chunk_to_keepers(q, s, frames, count)
-               : chunks_to_any(q, s, frames, count);
+    return s.shared == shared_by_all::list ? burst_to_keepers(q, s, frames, count)
+                                           : chunks_to_any(q, s, frames, count);
 }
 
 // --- the burst
