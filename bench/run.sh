@@ -3,7 +3,8 @@
 # report in Markdown with its plots as PNG and SVG.
 #
 # usage: bench/run.sh [--quick] [--only NAME] [--simd BITS]
-#   --quick      the cases of the table of ratios and a few more; ends within two minutes
+#   --quick      the cases of the table of ratios and a few more; ends within two minutes; results have
+#                its name
 #   --only NAME  one bench; results have its name
 #   --simd BITS  how wide registers may be: 64 to 512; EAL's own limit is 256
 set -euo pipefail
@@ -19,7 +20,7 @@ while [[ $# -gt 0 ]]; do
     --quick) quick=1 ;;
     --only) only=$2; shift ;;
     --simd) export LAGG_BENCH_SIMD_BITS=$2; shift ;;
-    *) sed -n '2,9s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+    *) sed -n '2,10s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
     esac
     shift
 done
@@ -61,6 +62,7 @@ machine=$(printf '%s-%s-%s' "$(cpuinfo 'model name')" "$(cpuinfo 'cpu family')" 
     tr -cs 'A-Za-z0-9' '-')
 name=$(printf '%s-%s' "${machine%-}" "$commit")
 [[ -z ${LAGG_BENCH_SIMD_BITS:-} ]] || name+=-simd$LAGG_BENCH_SIMD_BITS
+[[ -z $quick ]] || name+=-quick
 [[ -z $only ]] || name+=-$only
 parts=$(mktemp -d)
 trap 'rm -rf "$parts" "$log"' EXIT
