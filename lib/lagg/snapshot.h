@@ -3,6 +3,7 @@
 #pragma once
 
 #include "base/bounded_vector.h"
+#include "base/cache_line.h"
 #include "lagg/types.h"
 #include "net/flow_hash.h"
 #include "net/flow_mix.h"
@@ -75,8 +76,8 @@ struct snapshot {
     bounded_vector<distributing_member, max_members> distributing;
 
     /// by_flow: flow bucket -> index into `distributing`, all valid; by_flow_held: or held_bucket.
-    /// Otherwise all zero.
-    std::array<std::uint8_t, bucket_count> bucket{};
+    /// Otherwise all zero.  From the begin of a cache line on: looked up a register at a time.
+    alignas(cache_line) std::array<std::uint8_t, bucket_count> bucket{};
 
     /// The lagg port's own unicast addresses, for members with `filter`.
     bounded_vector<net::mac_address, max_addresses> accept;
