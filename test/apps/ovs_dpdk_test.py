@@ -126,6 +126,7 @@ def a_port_of_the_switch_is_a_lagg_with_lacp():
     begin = time.monotonic()
     switch.add_dpdk_port(LACP)
     wait_for_both("negotiated since the port was added", begin)
+    partner.deal_flows_anew("bond0")
     before = [counters(lab, "b", f"o{i}") for i in range(2)]
     assert_whole()
     after = [counters(lab, "b", f"o{i}") for i in range(2)]

@@ -24,6 +24,7 @@ class OpenVSwitch:
 
     def __init__(self, lab, space, program="ovs-vswitchd", settings=(), environment=None):
         self.lab, self.space, self.program = lab, space, program
+        self._basis = 0
         self.folder = os.path.join(lab.folder, "ovs-" + space)
         os.mkdir(self.folder)
         self._environment = {f"OVS_{name}DIR": self.folder for name in ("RUN", "LOG", "DB")}
@@ -40,6 +41,15 @@ class OpenVSwitch:
             self.configure("set", "Open_vSwitch", ".", *settings)
         self._environment.update(environment or {})
         self._start_switch()
+
+    def deal_flows_anew(self, bond):
+        """A balance-tcp bond gives all of its 256 buckets to the members that are enabled when the first
+        frame wants to leave, and without rebalancing they stay there: all with one member, if that
+        one was enabled a moment earlier.  Another basis of the hash empties them."""
+        self._basis += 1
+        self.configure("set", "port", bond, f"other_config:bond-hash-basis={self._basis}")
+        until(lambda: f"bond-hash-basis: {self._basis}\n" in self.ask("bond/show", bond),
+              f"{bond} hashes otherwise", 10)
 
     def _start_switch(self):
         self.switch = self.lab.start(

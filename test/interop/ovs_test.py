@@ -125,6 +125,7 @@ def negotiate(lacp, rate, mode, our_mode="active"):
             assert switch.lacp("bond0")["status"] == f"{lacp} negotiated", switch.lacp("bond0")
             assert_agree(laggd)
             assert_settings(laggd, lacp, rate, our_mode)
+            switch.deal_flows_anew("bond0")
             before = [counters(lab, "b", f"o{i}") for i in range(2)]
             assert_whole(send_for(0.6, *frames()))
             used = both_links_used(before)

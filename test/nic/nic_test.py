@@ -172,6 +172,7 @@ def it_negotiates_by_addresses_and_turns_frames_round():
         summary = laggd.command("show port summary all")
         for name, card in zip(laggd.members, guest.cards):
             assert re.search(rf"{name} +net_{card.pmd}\S* .* {LAGG}", summary), summary
+        switch.deal_flows_anew("bond0")
         before = [counters(lab, "wire", tap) for tap in TAPS]
         assert_whole(1.5, *udp(), **PACE)
         after = [counters(lab, "wire", tap) for tap in TAPS]
