@@ -7,6 +7,7 @@ import pathlib
 import platform
 import re
 import subprocess
+from statistics import median
 
 # Path of the table, our hash, net_bonding's hash, at least: warm, cold.  net_bonding's policy, if its
 # name is another.
@@ -68,12 +69,20 @@ def machine():
             'dpdk': first_line('pkg-config', '--modversion', 'libdpdk')}
 
 
+def processes(files):
+    """Of each process that measured transmit: its cases."""
+    each = [medians([file])[0] for file in files]
+    return [cases for cases in each if any(name.startswith('tx/') for name in cases)]
+
+
 def overhead(cases, pmd, policy, hashed, rest):
     case = cases.get(f'tx/{pmd}/{policy}/{hashed}/{rest}')
     return case and case['overhead_cycles']
 
 
 def ratio_rows(cases, rest):
+    """(path, hash): net_lagg's cycles, net_bonding's, and the ratio that is asked for."""
+    rows = {}
     for policy, ours, theirs, warm, cold, *other in TABLE:
         least = cold if rest.endswith('cold') else warm
         if ours == 'rss' and '/burst:64/' in rest:
@@ -81,34 +90,55 @@ def ratio_rows(cases, rest):
         lagg = overhead(cases, 'net_lagg', policy, ours, rest)
         bond = overhead(cases, 'net_bonding', other[0] if other else policy, theirs, rest)
         if lagg and bond:
-            yield f'{policy}, against {other[0]}' if other else policy, ours, lagg, bond, least
+            rows[f'{policy}, against {other[0]}' if other else policy, ours] = lagg, bond, least
+    return rows
 
 
-def ratio_table(cases, members, burst):
-    lines = ['| path | hash | | net_bonding | net_lagg | ratio | at least |',
-             '| --- | --- | --- | --- | --- | --- | --- |']
+def ratio_table(runs, members, burst):
+    """`runs`: of several processes; empty when none has such cases."""
+    lines = []
     for state in ('warm', 'cold'):
-        rest = f'members:{members}/burst:{burst}/{state}'
-        for policy, hashed, lagg, bond, least in ratio_rows(cases, rest):
-            lines.append(f'| {policy} | {hashed} | {state} | {bond:.2f} | {lagg:.2f} | '
-                         f'**{bond / lagg:.2f}** | {least or "-"} |')
+        each = [ratio_rows(cases, f'members:{members}/burst:{burst}/{state}') for cases in runs]
+        for key, (*_, least) in (each[0] if each else {}).items():
+            measured = [rows[key] for rows in each if key in rows]
+            lagg, bond = (median(row[i] for row in measured) for i in (0, 1))
+            ratios = sorted(row[1] / row[0] for row in measured)
+            lines.append(f'| {key[0]} | {key[1]} | {state} | {bond:.2f} | {lagg:.2f} | '
+                         f'**{median(ratios):.2f}** | {ratios[0]:.2f} to {ratios[-1]:.2f} | '
+                         f'{least or "-"} |')
+    if lines:
+        lines[:0] = ['| path | hash | | net_bonding | net_lagg | ratio | of processes | at least |',
+                     '| --- ' * 8 + '|']
     return lines
 
 
-def other_limits(cases):
+def other_limits(cases, runs):
     """What is asked for besides the ratios of transmit."""
     rows = []
+
+    def add(what, value, asked):
+        """The median of what `value` gives for the processes that have the cases it asks for."""
+        values = [value(run) for run in runs]
+        values = [v for v in values if v is not None]
+        if values:
+            rows.append((what, median(values), asked))
+
+    def above(run, rest):
+        lagg, bond = (overhead(run, pmd, 'failover', 'none', rest) for pmd in ('net_lagg', 'net_bonding'))
+        return lagg and bond and (lagg - bond) * 32
+
+    def of_touch(run, hashed, state):
+        touch = run.get(f'tx/bare/touch/none/members:1/burst:32/{state}')
+        lagg = overhead(run, 'net_lagg', 'loadbalance', hashed, f'members:4/burst:32/{state}')
+        return touch and lagg and lagg / touch['overhead_cycles']
+
     for state in ('warm', 'cold'):
         rest = f'members:4/burst:32/{state}'
-        lagg, bond = (overhead(cases, pmd, 'failover', 'none', rest) for pmd in ('net_lagg', 'net_bonding'))
-        if lagg and bond:
-            rows.append((f'failover, {state}: cycles more for a burst of 32', (lagg - bond) * 32, 'at most 8'))
-        touch = cases.get(f'tx/bare/touch/none/members:1/burst:32/{state}')
+        add(f'failover, {state}: cycles more for a burst of 32',
+            lambda run: above(run, rest), 'at most 8')
         for hashed in ('l23', 'l34'):
-            lagg = overhead(cases, 'net_lagg', 'loadbalance', hashed, rest)
-            if touch and lagg:
-                rows.append((f'{hashed}, {state}: times a loop that reads one word of each header',
-                             lagg / touch['overhead_cycles'], '1.6 is the aim' if state == 'cold' else '-'))
+            add(f'{hashed}, {state}: times a loop that reads one word of each header',
+                lambda run: of_touch(run, hashed, state), '1.6 is the aim' if state == 'cold' else '-')
         rx = [cases.get(f'rx/{pmd}/lacp/{rest}') for pmd in ('net_lagg', 'net_bonding')]
         if all(rx):
             rows.append((f'rx, lacp, {state}: net_bonding to net_lagg',
@@ -211,14 +241,19 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument('--name', required=True)
     parser.add_argument('--out', type=pathlib.Path, required=True)
+    parser.add_argument('--table', type=pathlib.Path, nargs='*', default=[],
+                        help='further processes that measured the cases of the table')
     parser.add_argument('files', nargs='+', type=pathlib.Path)
     options = parser.parse_args()
     cases, context = medians(options.files)
+    runs = processes([*options.files, *options.table])
     where = machine()
     options.out.mkdir(parents=True, exist_ok=True)
     base = options.out / (options.name + '.json')
-    base.write_text(json.dumps({'machine': where, 'context': context, 'cases': cases}, indent=1,
-                               sort_keys=True) + '\n')
+    of_processes = [{name: c['overhead_cycles'] for name, c in run.items()} for run in runs[1:]]
+    base.write_text(json.dumps({'machine': where, 'context': context, 'cases': cases,
+                                'overhead_cycles_of_further_processes': of_processes},
+                               indent=1, sort_keys=True) + '\n')
 
     lines = [f'# {options.name}', '']
     if any(name.startswith('tx/') for name in cases):
@@ -227,13 +262,17 @@ def main():
             'the same members that cost nothing, 64-byte UDP over IPv4, repetitions interleaved.',
             'A figure is the median of its repetitions, each of which is the tenth percentile of 101 '
             'blocks that alternate with the bare port.',
+            f'The tables of ratios and what is besides have the medians of {len(runs)} processes, spread over '
+            'the run, each with both PMDs; "of processes" is the least and the greatest ratio among them. All '
+            'else is of the first one.',
             'Blocks count while nobody else uses the core (the other hyperthread, a guest of the same host: '
             'bench/support/core_share.h), as long as waiting for that is worth it; '
             f'{shared(cases) * 100:.0f} % were taken although somebody did.', '']
     for burst in (32, 64):
-        if any(ratio_rows(cases, f'members:4/burst:{burst}/warm')):
-            lines += [f'## Ratios, 4 members, burst {burst}', '', *ratio_table(cases, 4, burst), '']
-    others = other_limits(cases)
+        table = ratio_table(runs, 4, burst)
+        if table:
+            lines += [f'## Ratios, 4 members, burst {burst}', '', *table, '']
+    others = other_limits(cases, runs)
     if others:
         lines += ['## Besides', '', *others, '']
     failover = failover_table(cases)
@@ -254,8 +293,7 @@ def main():
         if table:
             lines += [f'## {title}', '', *table, '']
     base.with_suffix('.md').write_text('\n'.join(lines))
-    print('\n'.join([*ratio_table(cases, 4, 32), '', *others]
-                    if any(ratio_rows(cases, 'members:4/burst:32/warm')) else failover))
+    print('\n'.join([*ratio_table(runs, 4, 32), '', *others] if runs else failover))
     print(f'\n{base.with_suffix(".md")}')
 
 

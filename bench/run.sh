@@ -65,11 +65,26 @@ name=$(printf '%s-%s' "${machine%-}" "$commit")
 [[ -z $quick ]] || name+=-quick
 [[ -z $only ]] || name+=-$only
 parts=$(mktemp -d)
+mkdir "$parts/table"
 trap 'rm -rf "$parts" "$log"' EXIT
 
 # For how long each program may wait for moments in which its core is its own: seconds.
 export LAGG_BENCH_PATIENCE=${LAGG_BENCH_PATIENCE:-${quick:+5}}
 export LAGG_BENCH_PATIENCE=${LAGG_BENCH_PATIENCE:-120}
+
+# One process is not the next (README.md): the table of ratios is the median of several, which are
+# spread over the run.
+further=0 wanted=8
+[[ -z $quick ]] || wanted=0
+further_processes() { # as many as are due after $1 of the benches
+    while [[ -e $parts/tx_compare.json ]] && ((further * ${#benches[@]} < wanted * $1)); do
+        further=$((further + 1))
+        LAGG_BENCH_PATIENCE=$(((LAGG_BENCH_PATIENCE + 5) / 6)) build/bench/bench-tx_compare \
+            --benchmark_format=json --benchmark_repetitions=5 \
+            --benchmark_filter='^tx/.*/members:(1|4)/burst:(32|64)/(warm|cold)$' \
+            >"$parts/table/$further.json" 2>"$log" || { cat "$log" >&2; exit 1; }
+    done
+}
 
 number=0
 for bench in "${benches[@]}"; do
@@ -83,9 +98,12 @@ for bench in "${benches[@]}"; do
         cat "$log" >&2
         exit 1
     }
+    further_processes "$number"
 done
 printf '\n' >&2
 # Debian's matplotlib is for Debian's Python, which need not be the first one.
 python=python3
 $python -c 'import matplotlib' 2>/dev/null || python=/usr/bin/python3
-"$python" bench/report.py --name "$name" --out bench/results "$parts"/*.json
+shopt -s nullglob
+"$python" bench/report.py --name "$name" --out bench/results "$parts"/*.json \
+    --table "$parts"/table/*.json
