@@ -32,7 +32,7 @@ PUBLIC = {'drivers/net/lagg/rte_pmd_lagg.h', 'drivers/net/lagg/rte_pmd_lagg_lacp
           'drivers/net/wire/rte_pmd_wire.h'}
 
 # The burst side of the driver: what it includes, directly or through others, is what a burst may know.
-BURST_SIDE = re.compile(r'drivers/net/lagg/lagg_(tx\.cpp|rx\.cpp|queue\.h|mbuf\.h|burst\w*\.h)$')
+BURST_SIDE = re.compile(r'drivers/net/lagg/lagg_(tx\w*\.(?:cpp|h)|rx\.cpp|queue\.h|mbuf\.h|burst\w*\.h)$')
 NOT_FOR_BURSTS = ('lib/lagg/control/', 'lib/lacp/')
 
 TBB_USERS = ('lib/lagg/control/', 'drivers/', 'app/', 'bench/', 'test/')
