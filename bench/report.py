@@ -125,7 +125,7 @@ def other_limits(cases, runs):
 
     def above(run, rest):
         lagg, bond = (overhead(run, pmd, 'failover', 'none', rest) for pmd in ('net_lagg', 'net_bonding'))
-        return lagg and bond and (lagg - bond) * 32
+        return None if lagg is None or bond is None else (lagg - bond) * 32
 
     def of_touch(run, hashed, state):
         touch = run.get(f'tx/bare/touch/none/members:1/burst:32/{state}')
