@@ -262,9 +262,9 @@ def main():
             'the same members that cost nothing, 64-byte UDP over IPv4, repetitions interleaved.',
             'A figure is the median of its repetitions, each of which is the tenth percentile of 101 '
             'blocks that alternate with the bare port.',
-            f'The tables of ratios and what is besides have the medians of {len(runs)} processes, spread over '
-            'the run, each with both PMDs; "of processes" is the least and the greatest ratio among them. All '
-            'else is of the first one.',
+            f'The tables of ratios, and what is besides of transmit, have the medians of {len(runs)} '
+            'processes, spread over the run, each with both PMDs; "of processes" is the least and the greatest '
+            'ratio among them. All else is of one process.' if len(runs) > 1 else 'All is of one process.',
             'Blocks count while nobody else uses the core (the other hyperthread, a guest of the same host: '
             'bench/support/core_share.h), as long as waiting for that is worth it; '
             f'{shared(cases) * 100:.0f} % were taken although somebody did.', '']
